@@ -1,0 +1,39 @@
+# `make` alone lists what there is to make.
+PYTHON ?= python3
+PORT ?= 8888
+LAB_ARGS ?=
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+FIRST := notebooks/00_play_with_labels.ipynb
+
+.DEFAULT_GOAL := help
+.PHONY: help venv lab test demo
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(INSTALLED)  ## install the project and its tools into .venv (Python 3.10 or newer; PYTHON=... chooses one)
+
+# The known-good set was taken on Python 3.11; on 3.10 pip chooses from the ranges alone.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+	  || { echo 'animlab needs Python 3.10 or newer: make venv PYTHON=/path/to/python3'; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null \
+	  || { echo 'This Python cannot make virtual environments: install its venv package (Debian: apt-get install python3-venv).'; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -e '.[dev]' \
+	  $$($(PYTHON) -c 'import sys; print("-c constraints.txt" if sys.version_info >= (3, 11) else "")')
+	@touch $@
+
+lab: $(INSTALLED)  ## open notebook 00 in JupyterLab (PORT=8888, LAB_ARGS="--no-browser")
+	$(BIN)/jupyter lab --port $(PORT) --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/$(FIRST) $(LAB_ARGS)
+
+test: $(INSTALLED)  ## run every test: units, notebooks, a real browser
+	$(BIN)/python -m pytest
+
+demo: $(INSTALLED)  ## draw runs/demo.gif and runs/demo.png (a filmstrip) with the shipped weights
+	@mkdir -p runs
+	$(BIN)/python -c 'import animlab; clip = animlab.load("pretrained/actions").animate(d=0, c=0, frames=16); \
+	  [animlab.save_animation(clip, f"runs/demo.{kind}") for kind in ("gif", "png")]'
+	@ls runs/demo.gif runs/demo.png
