@@ -1,0 +1,192 @@
+"""Prepare once, then memory-map: every data set becomes one .npy of frames and one .npy table of clips.
+
+A prepared set is a folder `<name>-<key>` with `frames.npy`, `clips.npy` and `factors.npz`. The key is made from the
+names, sizes and times of the source files, so a changed source is prepared anew. The folder is written under a
+temporary name and renamed when it is complete: what exists under its final name is whole, however many processes
+prepare at once and whenever one of them is killed.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from .source import Source
+
+FORMAT = 1  # raise it when what a cache holds changes its meaning: old caches are then left alone
+UNFINISHED = "unfinished-"
+ABANDONED_AFTER = 3600.0  # seconds without a write before an unfinished folder counts as left behind
+
+
+class Prepared(NamedTuple):
+    """An opened cache: frames (N, 64, 64, C) uint8 read-only memmap, the clip table, factors name -> (N,) array."""
+
+    frames: np.ndarray
+    table: np.ndarray
+    factors: dict[str, np.ndarray]
+
+
+def data_folder() -> Path:
+    """The project's own `data/` folder: beside the package where there is one, else in the working directory."""
+    beside_package = Path(__file__).resolve().parents[2] / "data"
+    return beside_package if beside_package.is_dir() else Path.cwd() / "data"
+
+
+def prepared(name: str, source: Source, progress: bool = True) -> Prepared:
+    """Open the prepared frames of `source`, preparing them first where that has not been done yet."""
+    key = f"{name}-{_fingerprint(source.files)}"
+    for folder in _cache_folders():
+        found = _open(folder / key)
+        if found is not None:
+            return found
+    folder = writable_folder()
+    _remove_abandoned(folder)
+    unfinished = Path(tempfile.mkdtemp(prefix=f"{UNFINISHED}{name}-", dir=folder))
+    try:
+        _write(unfinished, name, source, progress)
+        return _publish(unfinished, folder / key)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def writable_folder() -> Path:
+    """The first cache folder that can be written to, made where it does not exist yet.
+
+    `$ANIMLAB_CACHE`, or `cache/` in the project's data folder; where that is read-only, `~/.cache/animlab`.
+    """
+    folders = _cache_folders()
+    for folder in folders:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()  # permission bits do not tell: a disk may be mounted read-only
+            return folder
+        except OSError:
+            continue
+    tried = " or ".join(map(str, folders))
+    raise PermissionError(f"no cache folder can be written ({tried}): set ANIMLAB_CACHE to a folder that can")
+
+
+def copy_frames(frames: np.ndarray, spans: Sequence[slice]) -> np.ndarray:
+    """Copy some stretches of `frames` side by side into an unnamed temporary file, returned as a read-only memmap.
+
+    The part of a large set is as large as the set itself, so it goes to disk and not to memory; the file has no name
+    and its space is freed with the array.
+    """
+    count = sum(span.stop - span.start for span in spans)
+    with tempfile.TemporaryFile(dir=writable_folder()) as file:
+        for span in spans:
+            _write_frames(file, frames[span], "a part of the frames")
+        file.flush()
+        return np.memmap(file, np.uint8, mode="r", shape=(count, *frames.shape[1:]))
+
+
+def _cache_folders() -> list[Path]:
+    """Where prepared sets may lie, best first."""
+    chosen = os.environ.get("ANIMLAB_CACHE")
+    if chosen:
+        return [Path(chosen).expanduser(), _user_cache()]
+    data = data_folder()
+    return [data / "cache", _user_cache()] if data.is_dir() else [_user_cache()]
+
+
+def _user_cache() -> Path:
+    return Path("~/.cache/animlab").expanduser()
+
+
+def _fingerprint(files: Sequence[Path]) -> str:
+    """16 hex digits that change when a file is added, removed, renamed or modified."""
+    base = os.path.commonpath([file.parent for file in files])
+    stats = ((file.relative_to(base).as_posix(), file.stat()) for file in files)
+    seen = repr((FORMAT, [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]))
+    return hashlib.sha256(seen.encode()).hexdigest()[:16]
+
+
+def _open(folder: Path) -> Prepared | None:
+    """The prepared set in `folder`, or None where it is missing or damaged (by a full disk, say)."""
+    try:
+        frames = np.load(folder / "frames.npy", mmap_mode="r")
+        table = np.load(folder / "clips.npy")
+        with np.load(folder / "factors.npz") as stored:
+            factors = {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return None
+    return Prepared(frames, table, factors)
+
+
+def _write(folder: Path, name: str, source: Source, progress: bool) -> None:
+    """Stream every clip of `source` into `folder`; one clip at a time is in memory."""
+    rows: list[tuple[int, int, str, int]] = []
+    factors: dict[str, list[np.ndarray]] = {}
+    total = 0
+    with open(folder / "frames.npy", "wb") as file:
+        shape: tuple[int, ...] = ()
+        bar = tqdm(source.read(), f"preparing {name}", source.count, unit="clip", leave=False, disable=not progress)
+        for index, clip in enumerate(bar):
+            if not shape:
+                shape = clip.frames.shape[1:]
+                _write_header(file, (0, *shape))
+            _write_frames(file, clip.frames, f"the prepared {name!r} frames")
+            rows.append((total, len(clip.frames), clip.label, index if clip.take is None else clip.take))
+            total += len(clip.frames)
+            for key, values in clip.factors.items():
+                factors.setdefault(key, []).append(values)
+        # numpy leaves room in the header for the first axis to grow, so the true count fits where 0 stood.
+        file.seek(0)
+        _write_header(file, (total, *shape))
+    label_size = max(1, *(len(row[2]) for row in rows))
+    table = np.array(rows, [("start", "i8"), ("length", "i8"), ("class", f"U{label_size}"), ("take", "i8")])
+    np.save(folder / "clips.npy", table)
+    np.savez(folder / "factors.npz", **{key: np.concatenate(parts) for key, parts in factors.items()})
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+
+
+def _write_frames(file: BinaryIO, frames: np.ndarray, what: str) -> None:
+    """Append uint8 frames to a file; a full disk becomes a sentence that says what to do."""
+    try:
+        file.write(np.ascontiguousarray(frames, np.uint8).data)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise OSError(
+            error.errno, f"the disk is full, {what} could not be written: free some space or set ANIMLAB_CACHE elsewhere"
+        ) from error
+
+
+def _publish(unfinished: Path, final: Path) -> Prepared:
+    """Give a complete folder its final name, or take the one that another process finished first."""
+    for _ in range(2):
+        try:
+            os.rename(unfinished, final)
+        except OSError:
+            if not final.exists():
+                raise
+        found = _open(final)
+        if found is not None:
+            return found
+        shutil.rmtree(final, ignore_errors=True)  # damaged: make way, and rename once more
+    raise OSError(f"the prepared frames in {final} cannot be read back: check the disk, or set ANIMLAB_CACHE elsewhere")
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Delete what a killed process left behind; a folder that is still being written has a fresh frames file."""
+    for left in folder.glob(f"{UNFINISHED}*"):
+        try:
+            newest = max(entry.stat().st_mtime for entry in [left, *left.iterdir()])
+        except OSError:
+            continue  # another process has just renamed or removed it
+        if time.time() - newest > ABANDONED_AFTER:
+            shutil.rmtree(left, ignore_errors=True)

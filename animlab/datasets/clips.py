@@ -1,0 +1,68 @@
+"""`Clips`: the frames of a data set and the table that says which frames belong to which clip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .cache import copy_frames
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Clips:
+    """Frames of many clips, one after the other, and one table row a clip.
+
+    >>> first = clips.clips[0]
+    >>> clips.frames[first["start"] : first["start"] + first["length"]]      # the first clip, (T, 64, 64, C) uint8
+
+    frames: uint8 (N, 64, 64, C), values 0 to 255. From `load_dataset` a memory map opened read-only: index it, and only
+        the frames asked for are read from disk.
+    clips: structured array with one row a clip: `start` and `length` (int64, in frames), `class` (str, "" where unknown)
+        and `take` (int64): clips with the same take show the same recording.
+    name: the registered name, "actions" or "actions-synthetic".
+    factors: true values per frame, name -> (N,) array, where the frames were rendered; {} for real data.
+    """
+
+    frames: np.ndarray
+    clips: np.ndarray
+    name: str
+    factors: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return len(self.frames)
+
+    def __repr__(self) -> str:
+        height, width, channels = self.frames.shape[1:]
+        return f"Clips({self.name!r}: {len(self.clips)} clips, {len(self)} frames of {height}x{width}x{channels})"
+
+    def split(self, held_out: float = 0.1, seed: int = 0) -> tuple[Clips, Clips]:
+        """Return (train, test), with about `held_out` of the takes, drawn evenly from every class, in the test part.
+
+        Neighbouring frames are near-duplicates, and so are the clips of one take, so whole takes are held out: a
+        split by frame would test on pictures that training has as good as seen.
+
+        held_out: share of the takes to hold out, between 0 and 1; at least one take lands in either part.
+        seed: the same seed gives the same split.
+        """
+        if not 0 < held_out < 1:
+            raise ValueError(f"held_out must lie between 0 and 1 (the share of clips to test on), got {held_out}")
+        takes, first = np.unique(self.clips["take"], return_index=True)
+        if len(takes) < 2:
+            raise ValueError(f"cannot split {self!r}: it needs at least two clips that are not copies of each other")
+        shuffled = np.random.default_rng(seed).permutation(len(takes))
+        by_class = shuffled[np.argsort(self.clips["class"][first[shuffled]], kind="stable")]
+        count = min(max(1, round(held_out * len(takes))), len(takes) - 1)
+        # Evenly spaced picks from a list that is sorted by class take the same share of every class.
+        picks = ((np.arange(count) + 0.5) * len(takes) / count).astype(int)
+        test = np.isin(self.clips["take"], takes[by_class[picks]])
+        return self._only(~test), self._only(test)
+
+    def _only(self, keep: np.ndarray) -> Clips:
+        """The clips where `keep`, a (number of clips,) bool array, is true, with their frames copied side by side."""
+        table = self.clips[keep]
+        spans = [slice(start, start + length) for start, length in zip(table["start"], table["length"])]
+        table["start"] = np.cumsum(table["length"]) - table["length"]
+        factors = {name: np.concatenate([values[span] for span in spans]) for name, values in self.factors.items()}
+        return Clips(copy_frames(self.frames, spans), table, self.name, factors)

@@ -1,0 +1,57 @@
+"""What a data set has to offer: where its clips are, and how to read them one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+
+SIZE = 64  # every frame is 64 x 64: the size the paper's networks are drawn for
+
+
+class Clip(NamedTuple):
+    """One clip on its way into a prepared cache.
+
+    frames: uint8 (T, 64, 64, C).
+    label: the class name, "" where it is unknown.
+    take: number of the recording that the clip comes from; clips of one take (a clip and its mirrored copy, say) stay
+        together in a split. None: the clip is a take of its own.
+    factors: what the renderer knows about each frame, name -> (T,) array. Every clip of a set has the same names.
+    """
+
+    frames: np.ndarray
+    label: str = ""
+    take: int | None = None
+    factors: Mapping[str, np.ndarray] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Source:
+    """Clips that can be read, and the files they depend on.
+
+    files: what the clips are made from (for a stand-in, the renderer itself); a change in any of them makes a new cache.
+    count: number of clips that `read` will yield (for the progress bar).
+    read: start reading; yields one `Clip` at a time, so that no set has to fit in memory.
+    """
+
+    files: tuple[Path, ...]
+    count: int
+    read: Callable[[], Iterator[Clip]]
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """One entry of the registry.
+
+    expects: what `find` looks for, in words, for error messages.
+    find: the real files in a folder, or None where there are none.
+    synthetic: the stand-in that the project renders itself.
+    """
+
+    expects: str
+    find: Callable[[Path], Source | None]
+    synthetic: Callable[[], Source]

@@ -1,0 +1,104 @@
+"""Numbers for what a reader sees: how much each label changes the picture, and the paper's animation score."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .frames import to_tensor
+from .labels import Labels, LabelSpace
+from .networks import Generator
+
+BLOCK = 4
+TOP_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class Influence:
+    """How much pictures differ. strength: 0 (not at all) to 2; focus: 0.1 (spread evenly) to 1 (all in one place)."""
+
+    strength: float
+    focus: float
+
+
+def influence(before: Tensor, after: Tensor) -> Influence:
+    """What a reader sees change between pairs of frames (N, C, 64, 64) in [-1, 1].
+
+    The difference, less its mean colour, is averaged over 4×4 blocks; absolute values are averaged over the channels.
+    strength is the mean of the most-changed tenth of the blocks, focus their share of all change; both are averaged
+    over the pairs. Plain mean |Δ| cannot tell faint texture all over the picture from an arm that moves; these can.
+    Real frames 8 apart in a clip of the actions have strength 0.29 and focus 0.65.
+    """
+    if before.shape != after.shape or before.ndim != 4:
+        raise ValueError(
+            f"influence compares two equal batches (N, C, H, W), got {tuple(before.shape)} and {tuple(after.shape)}."
+        )
+    change = after - before
+    change = change - change.mean(dim=(2, 3), keepdim=True)
+    blocks = F.avg_pool2d(change, BLOCK).abs().mean(dim=1).flatten(1)  # (N, 256) for 64×64 frames
+    top = blocks.topk(max(1, round(TOP_SHARE * blocks.shape[1])), dim=1).values
+    focus = top.sum(dim=1) / blocks.sum(dim=1).clamp_min(1e-8)
+    return Influence(top.mean().item(), focus.mean().item())
+
+
+@torch.no_grad()
+def label_influence(generator: Generator, pairs: int = 256, seed: int = 0) -> dict[str, Influence]:
+    """Influence of each label, everything else held: c0, c1, … from 0 to 1; d to another d; z to another z.
+
+    pairs: how many random labels each is tried from. A model with one d has no "d" in the answer, one without z no "z".
+    """
+    space = generator.space
+    rng = torch.Generator().manual_seed(seed)
+    base, other = space.sample(pairs, rng), space.sample(pairs, rng)
+    was_training = generator.training
+    generator.eval()
+    device = next(generator.parameters()).device
+
+    def draw(labels: Labels) -> Tensor:
+        return generator(labels.to(device)).float().cpu()
+
+    found = {}
+    for j in range(space.n_c):
+        low, high = base.c.clone(), base.c.clone()
+        low[:, j], high[:, j] = 0.0, 1.0
+        found[f"c{j}"] = influence(draw(Labels(base.z, base.d, low)), draw(Labels(base.z, base.d, high)))
+    still = draw(base)
+    if space.n_d > 1:
+        found["d"] = influence(still, draw(Labels(base.z, _another_d(base.d, space, rng), base.c)))
+    if space.n_z > 0:
+        found["z"] = influence(still, draw(Labels(other.z, base.d, base.c)))
+    generator.train(was_training)
+    return found
+
+
+def _another_d(d: Tensor, space: LabelSpace, rng: torch.Generator) -> Tensor:
+    step = torch.randint(1, space.n_d, (len(d),), generator=rng)
+    return space.one_hot((d.argmax(dim=1) + step) % space.n_d)
+
+
+def real_influence(
+    frames: np.ndarray, clips: np.ndarray, gap: int = 8, pairs: int = 4096, seed: int = 0
+) -> Influence:
+    """Influence of time in real clips: frames `gap` apart in one clip, `pairs` random pairs at most.
+
+    frames: uint8 (N, H, W, C); clips: one row a clip with "start" and "length". The measure to hold label_influence
+    against. Raises ValueError where no clip is longer than `gap`.
+    """
+    firsts = [np.arange(row["start"], row["start"] + row["length"] - gap) for row in clips if row["length"] > gap]
+    if not firsts:
+        raise ValueError(f"No clip is longer than {gap} frames, so no two frames are {gap} apart.")
+    starts = np.concatenate(firsts)
+    if len(starts) > pairs:
+        starts = np.sort(np.random.default_rng(seed).choice(starts, pairs, replace=False))
+    return influence(to_tensor(frames[starts]), to_tensor(frames[starts + gap]))
+
+
+def animation_score(psnr: float, ssim: float, fid: float, alpha: float = 20.0, beta: float = 1.0) -> float:
+    """Eq. 10: s = PSNR + α·SSIM + β / FID; psnr in dB, ssim in [-1, 1], fid above 0. Higher is better."""
+    if not fid > 0:
+        raise ValueError(f"The animation score divides by FID, which must be above 0, got {fid}.")
+    return psnr + alpha * ssim + beta / fid

@@ -1,0 +1,144 @@
+"""The generator (Tab. 1) and the discriminator (Tab. 2), to the letter where the paper gives one.
+
+Our reading of what the tables leave open or misprint:
+- padding 1 is implied by the shapes (8 → 16 → 32 → 64 with kernel 4, stride 2);
+- Tab. 1's last row says "BN, Tanh", the text "except for the last layer": no batch norm on the pictures;
+- Tab. 2's linear layers "K=4, S=2" are slips, a linear layer has no kernel;
+- Tab. 2's last layer has n_z + n_d + n_c outputs; Eq. 8 and the BCE need ONE score: 1 + n_d + n_c;
+- Fig. 2's caption has convolutions and transposed convolutions swapped;
+- LeakyReLU's slope is not given: 0.2, as in DCGAN.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .labels import Labels, LabelSpace
+
+Norm = Literal["batch", "spectral", "none"]
+LEAK = 0.2
+
+
+def scaled(width: float, channels: int) -> int:
+    """`channels` of the table times the width factor, at least 4 (the tables are width 1)."""
+    return max(4, round(channels * width))
+
+
+class Generator(nn.Module):
+    """Tab. 1: labels → frames (N, channels, 64, 64) in [-1, 1].
+
+    width scales every hidden layer (1 = the paper); centre_c feeds c as 2c - 1, so that the middle of its range is 0.
+    """
+
+    def __init__(self, space: LabelSpace, channels: int = 3, width: float = 1.0, centre_c: bool = False) -> None:
+        super().__init__()
+        self.space, self.channels, self.width, self.centre_c = space, channels, width, centre_c
+        hidden, c1, c2, c3 = (scaled(width, n) for n in (1024, 128, 64, 32))
+        self.embed = nn.Sequential(
+            nn.Linear(space.size, hidden), nn.BatchNorm1d(hidden), nn.ReLU(),
+            nn.Linear(hidden, c1 * 8 * 8), nn.BatchNorm1d(c1 * 8 * 8), nn.ReLU(),
+            nn.Unflatten(1, (c1, 8, 8)),
+        )  # fmt: skip
+        self.draw = nn.Sequential(
+            nn.ConvTranspose2d(c1, c2, 4, 2, 1), nn.BatchNorm2d(c2), nn.ReLU(),  # (N, 64, 16, 16)
+            nn.ConvTranspose2d(c2, c3, 4, 2, 1), nn.BatchNorm2d(c3), nn.ReLU(),  # (N, 32, 32, 32)
+            nn.ConvTranspose2d(c3, channels, 4, 2, 1), nn.Tanh(),                # (N,  C, 64, 64)
+        )  # fmt: skip
+
+    def forward(self, labels: Labels) -> Tensor:
+        c = 2 * labels.c - 1 if self.centre_c else labels.c
+        return self.draw(self.embed(torch.cat([labels.z, labels.d, c], dim=1)))  # z ⊕ d ⊕ c
+
+
+class Discriminator(nn.Module):
+    """Tab. 2: frames (N, channels, 64, 64) → score x' (N, 1), d' (N, n_d) and c' (N, n_c), Eq. 8.
+
+    The score and d' are logits; c' lives where c does, [0, 1], but is not clipped to it. norm is "batch" for the
+    table's batch norms, "spectral" for spectral normalisation of every layer in their place, "none" for neither.
+    """
+
+    def __init__(
+        self, space: LabelSpace, channels: int = 3, width: float = 1.0, centre_c: bool = False, norm: Norm = "batch"
+    ) -> None:
+        super().__init__()
+        self.space, self.channels, self.width, self.centre_c, self.norm = space, channels, width, centre_c, norm
+        hidden, c1, c2, c3 = (scaled(width, n) for n in (1024, 32, 64, 128))
+        conv = SpectralConv2d if norm == "spectral" else nn.Conv2d
+        linear = SpectralLinear if norm == "spectral" else nn.Linear
+        batch = norm == "batch"
+        self.look = nn.Sequential(
+            conv(channels, c1, 4, 2, 1), nn.LeakyReLU(LEAK),                                         # (N, 32, 32, 32)
+            conv(c1, c2, 4, 2, 1), nn.LeakyReLU(LEAK),                                               # (N, 64, 16, 16)
+            conv(c2, c3, 4, 2, 1), nn.BatchNorm2d(c3) if batch else nn.Identity(), nn.LeakyReLU(LEAK),  # (N, 128, 8, 8)
+            nn.Flatten(),
+            linear(c3 * 8 * 8, hidden), nn.BatchNorm1d(hidden) if batch else nn.Identity(), nn.LeakyReLU(LEAK),
+        )  # fmt: skip
+        self.judge = linear(hidden, 1 + space.n_d + space.n_c)
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        score, d_logits, c_hat = self.judge(self.look(frames)).split([1, self.space.n_d, self.space.n_c], dim=1)
+        return score, d_logits, (c_hat + 1) / 2 if self.centre_c else c_hat
+
+
+class _Spectral(nn.Module):
+    """Spectral normalisation (Miyato et al. 2018): the layer's output divided by its weight's largest singular value σ.
+
+    Dividing the output, not the weight, is the same function, but leaves the weight a plain parameter: nothing of the
+    weight's size is written at each pass, and autocast can keep its bf16 copy. u and v are the power iteration's
+    estimates of the first singular vectors; each training pass makes one iteration.
+    """
+
+    weight: nn.Parameter
+    bias: nn.Parameter | None
+    u: Tensor
+    v: Tensor
+
+    def _start(self) -> None:
+        matrix = self.weight.detach().flatten(1)
+        generator = torch.Generator().manual_seed(matrix.numel())
+        u = torch.randn(matrix.shape[0], generator=generator)
+        v = torch.randn(matrix.shape[1], generator=generator)
+        self.register_buffer("u", F.normalize(u, dim=0))
+        self.register_buffer("v", F.normalize(v, dim=0))
+        for _ in range(15):
+            self._iterate()
+
+    @torch.no_grad()
+    def _iterate(self) -> None:
+        matrix = self.weight.flatten(1)
+        self.v.copy_(F.normalize(matrix.t() @ self.u, dim=0))
+        self.u.copy_(F.normalize(matrix @ self.v, dim=0))
+
+    def sigma(self) -> Tensor:
+        """The weight's largest singular value, as far as u and v know it; gradients flow to the weight."""
+        with torch.autocast(self.weight.device.type, enabled=False):
+            if self.training:
+                self._iterate()
+            return torch.dot(self.u.clone(), self.weight.flatten(1) @ self.v.clone())
+
+
+class SpectralLinear(_Spectral, nn.Linear):
+    """nn.Linear under spectral normalisation."""
+
+    def __init__(self, *args: int) -> None:
+        nn.Linear.__init__(self, *args)
+        self._start()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight) / self.sigma() + self.bias
+
+
+class SpectralConv2d(_Spectral, nn.Conv2d):
+    """nn.Conv2d under spectral normalisation of its weight as out × (in · k · k)."""
+
+    def __init__(self, *args: int) -> None:
+        nn.Conv2d.__init__(self, *args)
+        self._start()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.conv2d(x, self.weight, stride=self.stride, padding=self.padding)
+        return y / self.sigma() + self.bias.view(-1, 1, 1)
