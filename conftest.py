@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-# A checkout with the real data beside it tests on that; set before anything imports animlab, so that kernels inherit it.
+# A checkout with the real data beside it tests on them; kernels inherit it.
 beside = Path(__file__).parent.parent / "shared" / "data"
 if "ANIMLAB_DATA" not in os.environ and beside.is_dir():
     os.environ["ANIMLAB_DATA"] = str(beside)

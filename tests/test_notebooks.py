@@ -1,0 +1,172 @@
+"""The notebooks: conventions, runs with other parameters, errors that hide in widgets.
+
+That every cell prints what is stored is nbval's part: pytest collects notebooks/ by itself (pyproject.toml).
+"""
+
+import re
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+SOLUTIONS = sorted((ROOT / "notebooks" / "solutions").glob("*.ipynb"))
+
+# Each notebook has to run with these values in place of its own as well.
+PARAMETERS = {
+    "00_play_with_labels": {"dataset": "shapes-synthetic", "steps": 20, "seed": 1},
+}
+
+
+def breaches(path, solution=False):
+    """What breaks the conventions in one notebook, one sentence each."""
+    notebook = nbformat.read(path, as_version=4)
+    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    lines = [sum(bool(line.strip()) for line in cell.source.splitlines()) for cell in code]
+    outputs = [output for cell in code for output in cell.outputs]
+    links = re.findall(r"\]\((?!https?:|#|attachment:|mailto:|data:)([^)#\s]+)", prose)
+
+    def found():
+        yield path.stat().st_size > 1_500_000, "over 1.5 MB"
+        yield "widgets" in notebook.metadata, "widget state is stored"
+        yield len(re.findall(r"^# ", prose, re.M)) != 1, "not exactly one top-level heading"
+        counts = [cell.execution_count for cell in code]
+        yield counts != list(range(1, len(code) + 1)), "not run top to bottom in one go"
+        yield max(lines, default=0) > 20, "a code cell of more than 20 lines"
+        yield statistics.median(lines or [0]) > 8, "median code cell of more than 8 lines"
+        yield any(output.output_type == "error" for output in outputs), "a stored error"
+        streams = "".join(output.text for output in outputs if output.output_type == "stream")
+        yield re.search(r"\r|it/s\]|\d+%\|", streams), "progress-bar litter"
+        yield any(len(alt.strip()) < 8 for alt in re.findall(r"!\[(.*?)\]\(", prose)), "a picture without alt text"
+        for link in links:
+            yield not (path.parent / link).exists(), f"a link that leads nowhere: {link}"
+        if not solution:
+            tags = [tag for cell in code for tag in cell.metadata.get("tags", [])]
+            yield tags.count("parameters") != 1, "not exactly one cell tagged 'parameters'"
+            yield len(re.findall(r"^#+ .*\bExercise\b", prose, re.M)) < 3, "fewer than three exercises"
+            yield not (path.parent / "solutions" / path.name).exists(), "no worked answers in solutions/"
+
+    return [message for broken, message in found() if broken]
+
+
+def hidden_errors(notebook):
+    """Errors in an executed notebook, those that only an Output widget or a stream holds among them."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    for bundle in notebook.metadata.get("widgets", {}).values():
+        outputs += [output for model in bundle["state"].values() for output in model["state"].get("outputs", [])]
+    for output in outputs:
+        if output["output_type"] == "error":
+            yield f"{output['ename']}: {output['evalue']}"
+        elif output["output_type"] == "stream" and "Traceback (most recent call last)" in output["text"]:
+            yield output["text"].strip().splitlines()[-1]
+
+
+def execute(path, folder, **parameters):
+    return papermill.execute_notebook(
+        path, folder / "executed.ipynb", parameters, cwd=folder, kernel_name="python3",
+        progress_bar=False, execution_timeout=600,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_keeps_the_conventions(path):
+    assert breaches(path) == []
+
+
+@pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)
+def test_worked_answers_keep_the_conventions(path):
+    assert breaches(path, solution=True) == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_runs_with_other_parameters(path, tmp_path):
+    own = papermill.inspect_notebook(path)
+    other = PARAMETERS[path.stem]
+    assert other.keys() <= own.keys(), "PARAMETERS names what the parameters cell does not"
+    assert all(repr(value) != own[name]["default"] for name, value in other.items()), "these are its own values"
+    assert list(hidden_errors(execute(path, tmp_path, **other))) == []
+
+
+@pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)
+def test_worked_answers_hide_no_errors(path, tmp_path):
+    assert list(hidden_errors(execute(path, tmp_path))) == []
+
+
+# The checks themselves, each on a notebook that it has to object to.
+
+
+def small_notebook():
+    cells = [
+        new_markdown_cell("# Title\n## Exercise 1\n## Exercise 2\n## Exercise 3"),
+        new_code_cell("n = 1", execution_count=1, metadata={"tags": ["parameters"]}),
+        new_code_cell("print(n)", execution_count=2, outputs=[new_output("stream", text="1\n")]),
+        new_code_cell("n = 2", execution_count=3),
+    ]
+    return new_notebook(cells=cells, metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
+
+
+def written(notebook, folder):
+    (folder / "solutions").mkdir()
+    for path in (folder / "planted.ipynb", folder / "solutions" / "planted.ipynb"):
+        nbformat.write(notebook, path)
+    return folder / "planted.ipynb"
+
+
+def test_conventions_have_nothing_against_a_sound_notebook(tmp_path):
+    assert breaches(written(small_notebook(), tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    "plant, message",
+    [
+        (lambda nb: nb.metadata.update(widgets={}), "widget state"),
+        (lambda nb: nb.cells[1].update(metadata={}), "parameters"),
+        (lambda nb: nb.cells[0].update(source="# Title"), "three exercises"),
+        (lambda nb: nb.cells.append(new_markdown_cell("# Second")), "top-level heading"),
+        (lambda nb: nb.cells.append(new_markdown_cell("[gone](gone.ipynb)")), "leads nowhere: gone.ipynb"),
+        (lambda nb: nb.cells.append(new_markdown_cell("![](https://example.org/a.png)")), "alt text"),
+        (lambda nb: nb.cells.append(new_markdown_cell("x" * 1_500_000)), "1.5 MB"),
+        (lambda nb: nb.cells[2].update(execution_count=7), "top to bottom"),
+        (lambda nb: nb.cells[2].update(source="n\n" * 21), "20 lines"),
+        (lambda nb: [cell.update(source="n\n" * 9) for cell in nb.cells[1:]], "8 lines"),
+        (lambda nb: nb.cells[2].outputs.append(new_output("stream", text="9%|# |")), "progress-bar"),
+        (lambda nb: nb.cells[2].outputs.append(new_output("error", ename="E", evalue="")), "stored error"),
+    ],
+)
+def test_conventions_find(tmp_path, plant, message):
+    notebook = small_notebook()
+    plant(notebook)
+    (breach,) = breaches(written(notebook, tmp_path))
+    assert message in breach
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import ipywidgets\nwith ipywidgets.Output():\n    1 / 0",
+        "import ipywidgets\nipywidgets.interact(lambda x: 1 / x, x=(0, 1, 1))",
+        "import threading\nt = threading.Thread(target=lambda: 1 / 0)\nt.start(); t.join()",
+    ],
+    ids=["output widget", "interact", "thread"],
+)
+def test_the_scan_finds_an_error_that_papermill_lets_pass(tmp_path, source):
+    notebook = small_notebook()
+    notebook.cells.append(new_code_cell(source))
+    executed = execute(written(notebook, tmp_path), tmp_path)  # raises nothing
+    assert list(hidden_errors(executed)) == ["ZeroDivisionError: division by zero"]
+
+
+@pytest.mark.parametrize("stored, code", [("1\n", 0), ("2\n", 1)])
+def test_nbval_compares_what_is_printed_with_what_is_stored(tmp_path, stored, code):
+    notebook = small_notebook()
+    notebook.cells[2].outputs[0].text = stored
+    command = [sys.executable, "-m", "pytest", "--nbval", "-q", "-p", "no:cacheprovider", written(notebook, tmp_path)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    assert run.returncode == code, run.stdout
