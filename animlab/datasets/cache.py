@@ -147,7 +147,7 @@ def _write(folder: Path, name: str, source: Source, progress: bool) -> None:
     label_size = max(1, *(len(row[2]) for row in rows))
     table = np.array(rows, [("start", "i8"), ("length", "i8"), ("class", f"U{label_size}"), ("take", "i8")])
     np.save(folder / "clips.npy", table)
-    np.savez(folder / "factors.npz", **{key: np.concatenate(parts) for key, parts in factors.items()})
+    np.savez(folder / "factors.npz", **{key: np.concatenate(parts) for key, parts in factors.items()})  # type: ignore[arg-type]
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
@@ -159,11 +159,10 @@ def _write_frames(file: BinaryIO, frames: np.ndarray, what: str) -> None:
     try:
         file.write(np.ascontiguousarray(frames, np.uint8).data)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno != errno.ENOSPC:
             raise
-        raise OSError(
-            error.errno, f"the disk is full, {what} could not be written: free some space or set ANIMLAB_CACHE elsewhere"
-        ) from error
+        advice = "free some space, or set ANIMLAB_CACHE to a folder on another disk"
+        raise OSError(error.errno, f"{what} could not be written because the disk is full: {advice}") from error
 
 
 def _publish(unfinished: Path, final: Path) -> Prepared:

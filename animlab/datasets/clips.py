@@ -18,7 +18,7 @@ class Clips:
 
     frames: uint8 (N, 64, 64, C), values 0 to 255. From `load_dataset` a memory map opened read-only: index it, and only
         the frames asked for are read from disk.
-    clips: structured array with one row a clip: `start` and `length` (int64, in frames), `class` (str, "" where unknown)
+    clips: structured array with one row a clip: `start` and `length` (int64, in frames), `class` (str, "" if unknown)
         and `take` (int64): clips with the same take show the same recording.
     name: the registered name, "actions" or "actions-synthetic".
     factors: true values per frame, name -> (N,) array, where the frames were rendered; {} for real data.

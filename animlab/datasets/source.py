@@ -33,7 +33,7 @@ class Clip(NamedTuple):
 class Source:
     """Clips that can be read, and the files they depend on.
 
-    files: what the clips are made from (for a stand-in, the renderer itself); a change in any of them makes a new cache.
+    files: what the clips are made from (for a stand-in, the renderer itself); a change in any makes a new cache.
     count: number of clips that `read` will yield (for the progress bar).
     read: start reading; yields one `Clip` at a time, so that no set has to fit in memory.
     """

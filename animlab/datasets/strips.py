@@ -8,7 +8,8 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,43 +17,40 @@ from PIL import Image
 
 from .source import SIZE, Clip, Source
 
-MAX_BYTES = 32 << 20  # a strip file; the largest published one is under 1 MB, so more is a mistake or a trap
+MAX_BYTES = 32 << 20  # of one strip file: the largest published one is under 1 MB, more is a mistake or a trap
+# What Pillow and zipfile raise for damaged input; the caller gets a ValueError that names the file instead.
+PICTURE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+MEMBER_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
 
 
 def find_strips(
-    root: Path, name: str, labels: Mapping[str, str], take: Callable[[str], int] | None = None
+    root: Path, name: str, labels: Mapping[str, str], take: Callable[[str], int | None] | None = None
 ) -> Source | None:
     """Look in `root` for `<name>.zip`, then for a folder `<name>/`, of strips; None where there is neither.
 
     labels: class folder -> class name; a folder that is not listed keeps its own name.
     take: file name without its ending -> number of the recording, where several strips show the same one.
     """
-    pattern = re.compile(rf"{name}/([\w-]+)/(\w+)\.(?:jpe?g|png)")
-    archive, folder = root / f"{name}.zip", root / name
+    pattern = re.compile(rf"{name}/(?P<folder>[\w-]+)/(?P<id>\w+)\.(?:jpe?g|png)")
+    archive = root / f"{name}.zip"
     if archive.is_file():
-        members = sorted(member for member in _open_zip(archive).namelist() if pattern.fullmatch(member))
-        if not members:
+        with _open_zip(archive) as zipped:
+            matches = _matches(pattern, zipped.namelist())
+        if not matches:
             raise ValueError(f"{archive} holds no strips called {name}/<class>/<id>.jpg or .png: get the file again")
         files: tuple[Path, ...] = (archive,)
     else:
-        members = sorted(
-            path.relative_to(root).as_posix()
-            for path in folder.glob("*/*")
-            if pattern.fullmatch(path.relative_to(root).as_posix())
-        )
-        if not members:
+        matches = _matches(pattern, (path.relative_to(root).as_posix() for path in (root / name).glob("*/*")))
+        if not matches:
             return None
-        files = tuple(root / member for member in members)
+        files = tuple(root / match.string for match in matches)
 
     def read() -> Iterator[Clip]:
-        zipped = _open_zip(archive) if files == (archive,) else None
-        for member in members:
-            where = f"{archive}:{member}" if zipped else str(root / member)
-            content = _read_member(zipped, member, where) if zipped else (root / member).read_bytes()
-            kind, number = pattern.fullmatch(member).groups()  # type: ignore[union-attr]
-            yield Clip(cut_strip(content, where), labels.get(kind, kind), take(number) if take else None)
+        for match, (content, where) in zip(matches, _contents(root, archive, matches), strict=True):
+            label = labels.get(match["folder"], match["folder"])
+            yield Clip(cut_strip(content, where), label, take(match["id"]) if take else None)
 
-    return Source(files, len(members), read)
+    return Source(files, len(matches), read)
 
 
 def cut_strip(content: bytes, where: str) -> np.ndarray:
@@ -60,40 +58,49 @@ def cut_strip(content: bytes, where: str) -> np.ndarray:
 
     where: what to call the file when it turns out to be no picture, or no strip (ValueError).
     """
+    damaged = f"{where} cannot be read as a picture ({len(content)} bytes, damaged or cut short): get the file again"
     try:
-        with Image.open(io.BytesIO(content), formats=("JPEG", "PNG")) as strip:
-            width, height = strip.size
-            if height != SIZE or width % SIZE:
-                raise _NotAStrip(
-                    f"{where} is {width}x{height} pixels: a strip is {SIZE} high and a multiple of {SIZE} wide, "
-                    "one frame beside the other; remove the file or cut it again"
-                )
-            pixels = np.asarray(strip.convert("RGB"))  # grey and transparent strips become RGB too
-    except _NotAStrip as error:
-        raise ValueError(str(error)) from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        strip = Image.open(io.BytesIO(content), formats=("JPEG", "PNG"))
+    except PICTURE_ERRORS as error:
+        raise ValueError(damaged) from error
+    width, height = strip.size
+    if height != SIZE or width % SIZE:  # looked at before decoding: a header can promise any size
         raise ValueError(
-            f"{where} cannot be read as a picture ({len(content)} bytes; damaged or cut short): get the file again"
-        ) from error
+            f"{where} is {width}x{height} pixels, but a strip is {SIZE} high and a multiple of {SIZE} wide, "
+            "one frame beside the other: remove the file or cut it again"
+        )
+    try:
+        pixels = np.asarray(strip.convert("RGB"))  # grey and transparent strips become RGB too
+    except PICTURE_ERRORS as error:
+        raise ValueError(damaged) from error
     return pixels.reshape(SIZE, width // SIZE, SIZE, 3).swapaxes(0, 1)
 
 
-class _NotAStrip(Exception):
-    """A readable picture of the wrong size, told apart from an unreadable one."""
+def _matches(pattern: re.Pattern[str], names: Iterable[str]) -> list[re.Match[str]]:
+    """The names that are strips, in order; everything else (notes, thumbnails, `__MACOSX/`) is passed over."""
+    return [match for match in map(pattern.fullmatch, sorted(names)) if match]
+
+
+def _contents(root: Path, archive: Path, matches: Sequence[re.Match[str]]) -> Iterator[tuple[bytes, str]]:
+    """Yield the bytes of each strip, and what to call it in an error message."""
+    if not archive.is_file():
+        for match in matches:
+            yield (root / match.string).read_bytes(), str(root / match.string)
+        return
+    with _open_zip(archive) as zipped:
+        for match in matches:
+            where = f"{archive.name}: {match.string}"
+            if zipped.getinfo(match.string).file_size > MAX_BYTES:
+                raise ValueError(f"{where} unpacks to more than {MAX_BYTES >> 20} MB, too large for a strip: remove it")
+            try:
+                content = zipped.read(match.string)
+            except MEMBER_ERRORS as error:
+                raise ValueError(f"{where} is damaged inside the archive: download {archive} again") from error
+            yield content, where
 
 
 def _open_zip(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
     except zipfile.BadZipFile as error:
-        size = path.stat().st_size
-        raise ValueError(f"{path} is no complete zip archive ({size} bytes): download it again") from error
-
-
-def _read_member(zipped: zipfile.ZipFile, member: str, where: str) -> bytes:
-    if zipped.getinfo(member).file_size > MAX_BYTES:
-        raise ValueError(f"{where} unpacks to more than {MAX_BYTES >> 20} MB, too large for a strip: remove it")
-    try:
-        return zipped.read(member)
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise ValueError(f"{where} is damaged inside the archive: download the archive again") from error
+        raise ValueError(f"{path} is no complete zip archive ({path.stat().st_size} bytes): get it again") from error
