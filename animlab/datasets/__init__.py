@@ -29,7 +29,7 @@ class StandInWarning(UserWarning):
 
 
 def load_dataset(name: str, root: str | os.PathLike[str] | None = None, progress: bool = True) -> Clips:
-    """Load a data set by name; prepare it on first use, which for the largest takes about a minute.
+    """Load a data set by name; prepare it on first use, which takes seconds, or a minute for the largest.
 
     >>> clips = load_dataset("actions")
     >>> train, test = clips.split(held_out=0.1)
@@ -57,7 +57,7 @@ def load_dataset(name: str, root: str | os.PathLike[str] | None = None, progress
 def _find_real(name: str, entry: DataSet, root: str | os.PathLike[str] | None) -> Source | None:
     """The real files of a set, or None after a warning; an explicit `root` without them is an error."""
     if root is not None:
-        source = entry.find(Path(root))
+        source = entry.find(Path(root).expanduser())
         if source is None:
             raise FileNotFoundError(
                 f"no {name!r} data in {os.fspath(root)!r}, which should hold {entry.expects}: data/README.md says "

@@ -14,6 +14,7 @@ import os
 import shutil
 import tempfile
 import time
+import uuid
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,7 +53,8 @@ def prepared(name: str, source: Source, progress: bool = True) -> Prepared:
             return found
     folder = writable_folder()
     _remove_abandoned(folder)
-    unfinished = Path(tempfile.mkdtemp(prefix=f"{UNFINISHED}{name}-", dir=folder))
+    unfinished = folder / f"{UNFINISHED}{name}-{uuid.uuid4().hex}"
+    unfinished.mkdir()  # not mkdtemp, which would lock other users out of a shared cache
     try:
         _write(unfinished, name, source, progress)
         return _publish(unfinished, folder / key)

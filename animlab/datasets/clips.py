@@ -41,7 +41,8 @@ class Clips:
         """Return (train, test), with about `held_out` of the takes, drawn evenly from every class, in the test part.
 
         Neighbouring frames are near-duplicates, and so are the clips of one take, so whole takes are held out: a
-        split by frame would test on pictures that training has as good as seen.
+        split by frame would test on pictures that training has as good as seen. Both parts are copies, on disk (as much
+        again as the set takes), so that their frames lie side by side from 0 on.
 
         held_out: share of the takes to hold out, between 0 and 1; at least one take lands in either part.
         seed: the same seed gives the same split.

@@ -122,8 +122,9 @@ def _draw_figure(
         limb(hand, hand, ARM_RADIUS * 0.95, skin)
         limb(shoulder, elbow_at, ARM_RADIUS, shirt)
 
-    left, right = (np.stack([pose.x + dx, np.full_like(pose.x, floor + 1)], axis=1) for dx in (-6, 6))
-    paint(frames, 0.35 * coverage(capsule(left, right, 1.5)), np.zeros(3))  # the shadow
+    stride = 4 + size * LEG * np.sin(np.radians(pose.leg))
+    left, right = (np.stack([pose.x + dx, np.full_like(dx, floor + 1)], axis=1) for dx in (-stride, stride))
+    paint(frames, 0.3 * coverage(capsule(left, right, 1.5)), np.zeros(3))  # the shadow
     if facing:
         arm(-1)  # seen from the side, one arm is behind the body
     for side in (-1, 1):
