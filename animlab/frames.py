@@ -1,4 +1,4 @@
-"""Frames between the two worlds: uint8 (N, H, W, C) on disk and in widgets, float (N, C, H, W) in [-1, 1] in networks."""
+"""Frames in two worlds: uint8 (N, H, W, C) on disk and in widgets, float (N, C, H, W) in [-1, 1] in networks."""
 
 from __future__ import annotations
 

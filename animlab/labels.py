@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -65,7 +67,9 @@ class LabelSpace:
         c = torch.rand(n, self.n_c, generator=generator, device=device)
         return Labels(z, self.one_hot(d), c)
 
-    def sample_pairs(self, n: int, generator: torch.Generator | None = None, device: torch.device | str = "cpu") -> Labels:
+    def sample_pairs(
+        self, n: int, generator: torch.Generator | None = None, device: torch.device | str = "cpu"
+    ) -> Labels:
         """n random labels (n even), of which row i + n/2 is row i with one of its c_j drawn anew.
 
         Every row alone is distributed as by `sample`; together they say what a single c_j changes.
@@ -85,7 +89,7 @@ class LabelSpace:
         Raises ValueError where d or the length of c does not fit this space.
         """
         self.check_d(d)
-        moments = torch.full((1, self.n_c), 0.5) if c is None else torch.as_tensor(c, dtype=torch.float32).reshape(1, -1)
+        moments = torch.as_tensor([0.5] * self.n_c if c is None else c, dtype=torch.float32).reshape(1, -1)
         if moments.shape[1] != self.n_c:
             raise ValueError(f"This model has {self.n_c} continuous labels, got {moments.shape[1]} values of c.")
         z = torch.randn(1, self.n_z, generator=torch.Generator().manual_seed(seed))
@@ -109,17 +113,17 @@ class LabelSpace:
 
         def walk(name: str) -> Tensor:
             xs = [getattr(s, name) for s in stops]
-            return torch.cat([a + (b - a) * t for a, b in zip(xs, xs[1:], strict=False)] + [xs[-1]])
+            return torch.cat([a + (b - a) * t for a, b in pairwise(xs)] + [xs[-1]])
 
         return Labels(walk("z"), walk("d"), walk("c"))
 
     def check_d(self, d: int) -> None:
         """ValueError unless d is one of this space's discrete labels."""
-        if not (isinstance(d, int) and 0 <= d < self.n_d):
+        if not (isinstance(d, Integral) and 0 <= d < self.n_d):
             raise ValueError(f"d={d!r} is out of range: this model has discrete labels 0 to {self.n_d - 1}.")
 
     def check_c(self, c: int) -> None:
         """ValueError unless c is the number of one of this space's continuous labels."""
-        if not (isinstance(c, int) and 0 <= c < self.n_c):
+        if not (isinstance(c, Integral) and 0 <= c < self.n_c):
             raise ValueError(f"c={c!r} is out of range: this model has continuous labels 0 to {self.n_c - 1}.")
 

@@ -68,7 +68,7 @@ def gradient_penalty(score: Tensor, frames: Tensor) -> Tensor:
 
 
 def stillness_loss(frames: Tensor, moved: Tensor) -> Tensor:
-    """How widely two pictures that differ in one c_j differ: E[‖Δ‖₁ / (√n ‖Δ‖₂)], from 1/√n (one place) to 1 (all over).
+    """How widely pictures that differ in one c_j differ: E[‖Δ‖₁ / (√n ‖Δ‖₂)], from 1/√n (one place) to 1 (all over).
 
     Δ is the difference averaged over 4×4 blocks, n its size. The ratio does not depend on how much changes, only on
     where (Hoyer 2004): as between two moments of a clip, the wall should stand still while an arm moves.

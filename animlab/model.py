@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,14 +45,35 @@ class Model:
         return np.concatenate([to_uint8(self.generator(batch)) for batch in batches])
 
     def animate(
-        self, d: int = 0, c: int = 0, frames: int = 16, seed: int = 0, start: float = 0.0, stop: float = 1.0
+        self,
+        d: int | Sequence[int] = 0,
+        c: int | Sequence[int] = 0,
+        frames: int = 16,
+        seed: int = 0,
+        start: float = 0.0,
+        stop: float = 1.0,
     ) -> np.ndarray:
         """An animation: clip d, its moment c_c going from `start` to `stop`; uint8 (frames, 64, 64, C).
 
-        The other c stay at 0.5; `seed` draws z. Raises ValueError where d or c is not one of the model's labels.
+        >>> model.animate(d=2, c=0)                 # one clip, one c
+        >>> model.animate(d=2, c=[0, 3], frames=8)  # c0 goes all the way, then c3 does: 16 frames
+        >>> model.animate(d=[0, 1, 2], c=0)         # three clips in a row: 48 frames
+
+        The other c stay at 0.5; `seed` draws z; `frames` is for each d and c. For any other way through the labels,
+        dissolves among them, see LabelSpace.path. Raises ValueError where d or c is not one of the model's labels.
         """
-        space = self.space
-        return self.frames(space.sweep(space.still(d, seed=seed), c, frames, start, stop))
+        ds, cs = np.atleast_1d(d).tolist(), np.atleast_1d(c).tolist()
+        if not ds or not cs or frames < 1:
+            raise ValueError(f"An animation needs a d, a c and at least one frame, got d={d}, c={c}, frames={frames}.")
+        space, legs = self.space, []
+        for j in cs:
+            space.check_c(j)
+        for one_d in ds:
+            at = space.still(one_d, [start if j in cs else 0.5 for j in range(space.n_c)], seed)
+            for j in cs:
+                legs.append(space.sweep(at, j, frames, start, stop))
+                at = legs[-1][-1:]
+        return np.concatenate([self.frames(leg) for leg in legs])
 
     @torch.inference_mode()
     def read(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -67,9 +67,14 @@ class Discriminator(nn.Module):
         super().__init__()
         self.space, self.channels, self.width, self.centre_c, self.norm = space, channels, width, centre_c, norm
         hidden, c1, c2, c3 = (scaled(width, n) for n in (1024, 32, 64, 128))
-        conv = SpectralConv2d if norm == "spectral" else nn.Conv2d
-        linear = SpectralLinear if norm == "spectral" else nn.Linear
         batch = norm == "batch"
+
+        def conv(*shape: int) -> nn.Module:
+            return Spectral(nn.Conv2d(*shape)) if norm == "spectral" else nn.Conv2d(*shape)  # type: ignore[arg-type]
+
+        def linear(*shape: int) -> nn.Module:
+            return Spectral(nn.Linear(*shape)) if norm == "spectral" else nn.Linear(*shape)  # type: ignore[arg-type]
+
         self.look = nn.Sequential(
             conv(channels, c1, 4, 2, 1), nn.LeakyReLU(LEAK),                                         # (N, 32, 32, 32)
             conv(c1, c2, 4, 2, 1), nn.LeakyReLU(LEAK),                                               # (N, 64, 16, 16)
@@ -84,61 +89,45 @@ class Discriminator(nn.Module):
         return score, d_logits, (c_hat + 1) / 2 if self.centre_c else c_hat
 
 
-class _Spectral(nn.Module):
-    """Spectral normalisation (Miyato et al. 2018): the layer's output divided by its weight's largest singular value σ.
+class Spectral(nn.Module):
+    """Spectral normalisation (Miyato et al. 2018): the layer with its weight divided by its largest singular value σ.
 
-    Dividing the output, not the weight, is the same function, but leaves the weight a plain parameter: nothing of the
-    weight's size is written at each pass, and autocast can keep its bf16 copy. u and v are the power iteration's
-    estimates of the first singular vectors; each training pass makes one iteration.
+    u and v estimate the first singular vectors of the weight seen as out × rest; each pass in training mode makes one
+    power iteration.
     """
 
-    weight: nn.Parameter
-    bias: nn.Parameter | None
     u: Tensor
     v: Tensor
 
-    def _start(self) -> None:
-        matrix = self.weight.detach().flatten(1)
-        generator = torch.Generator().manual_seed(matrix.numel())
-        u = torch.randn(matrix.shape[0], generator=generator)
-        v = torch.randn(matrix.shape[1], generator=generator)
-        self.register_buffer("u", F.normalize(u, dim=0))
-        self.register_buffer("v", F.normalize(v, dim=0))
+    def __init__(self, layer: nn.Linear | nn.Conv2d) -> None:
+        super().__init__()
+        self.layer = layer
+        out, rest = layer.weight.flatten(1).shape
+        self.register_buffer("u", F.normalize(torch.randn(out), dim=0))
+        self.register_buffer("v", F.normalize(torch.randn(rest), dim=0))
         for _ in range(15):
-            self._iterate()
+            self.iterate()
 
     @torch.no_grad()
-    def _iterate(self) -> None:
-        matrix = self.weight.flatten(1)
+    def iterate(self) -> None:
+        """One power iteration."""
+        matrix = self.layer.weight.flatten(1)
         self.v.copy_(F.normalize(matrix.t() @ self.u, dim=0))
         self.u.copy_(F.normalize(matrix @ self.v, dim=0))
 
     def sigma(self) -> Tensor:
         """The weight's largest singular value, as far as u and v know it; gradients flow to the weight."""
-        with torch.autocast(self.weight.device.type, enabled=False):
+        # Copies, because the next pass iterates in place while this one's graph still waits for its backward.
+        return torch.dot(self.u.clone(), self.layer.weight.flatten(1) @ self.v.clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        layer = self.layer
+        with torch.autocast(x.device.type, enabled=False):
             if self.training:
-                self._iterate()
-            return torch.dot(self.u.clone(), self.weight.flatten(1) @ self.v.clone())
-
-
-class SpectralLinear(_Spectral, nn.Linear):
-    """nn.Linear under spectral normalisation."""
-
-    def __init__(self, *args: int) -> None:
-        nn.Linear.__init__(self, *args)
-        self._start()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight) / self.sigma() + self.bias
-
-
-class SpectralConv2d(_Spectral, nn.Conv2d):
-    """nn.Conv2d under spectral normalisation of its weight as out × (in · k · k)."""
-
-    def __init__(self, *args: int) -> None:
-        nn.Conv2d.__init__(self, *args)
-        self._start()
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = F.conv2d(x, self.weight, stride=self.stride, padding=self.padding)
-        return y / self.sigma() + self.bias.view(-1, 1, 1)
+                self.iterate()
+            sigma = self.sigma()
+        if isinstance(layer, nn.Conv2d):
+            return F.conv2d(x, layer.weight / sigma, layer.bias, layer.stride, layer.padding)
+        # The same function, but here the output is far smaller than the weight, and the weight keeps its bf16 copy.
+        y = F.linear(x, layer.weight) / sigma
+        return y + layer.bias.to(y.dtype)

@@ -71,4 +71,5 @@ def train_step(
     (g_loss + g_label).backward()
     g_optimizer.step()
     discriminator.requires_grad_(True)
-    return {"d_loss": d_loss.detach(), "g_loss": g_loss.detach(), "lambda_d": lambda_d.detach(), "lambda_c": lambda_c.detach()}
+    found = {"d_loss": d_loss, "g_loss": g_loss, "lambda_d": lambda_d, "lambda_c": lambda_c}
+    return {name: value.detach() for name, value in found.items()}

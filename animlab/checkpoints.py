@@ -1,0 +1,161 @@
+"""Checkpoints: safetensors plus a JSON header, never pickle; written whole or not at all.
+
+One format for everything. "generator.…" (the weights to play with) and "discriminator.…" make a model; a run in
+progress adds "training.…": the raw generator, both optimisers' moments and the random state, to go on exactly.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from .labels import LabelSpace
+from .model import Model
+from .networks import Discriminator, Generator
+
+FILE = "model.safetensors"
+FORMAT = 1
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+class CheckpointError(ValueError):
+    """A file that is no checkpoint of this library, or does not fit what it is loaded into."""
+
+
+def load(path: str | Path, device: torch.device | str = "cpu") -> Model:
+    """A trained model: a run's folder ("runs/actions"), a shipped one ("pretrained/actions") or a .safetensors file.
+
+    A relative path is looked up from the working directory, then in the project's data/ folder. Weights shipped as
+    float16 come back as float32. Raises FileNotFoundError or CheckpointError, each with one sentence that says why.
+    """
+    tensors, header = read_checkpoint(find(path), ("generator.", "discriminator."))
+    generator, discriminator = build(header)
+    _fill(generator, tensors, "generator.")
+    if discriminator is not None:
+        _fill(discriminator, tensors, "discriminator.")
+        discriminator.to(device)
+    return Model(generator.to(device), discriminator, header["card"])
+
+
+def save(model: Model, path: str | Path, dtype: torch.dtype = torch.float32) -> Path:
+    """Writes the model to `path` (a folder, or a .safetensors file); float16 halves it, for shipping."""
+    tensors = with_prefix("generator.", model.generator.state_dict())
+    if model.discriminator is not None:
+        tensors |= with_prefix("discriminator.", model.discriminator.state_dict())
+    tensors = {k: v.to(dtype) if v.is_floating_point() else v for k, v in tensors.items()}
+    return write_checkpoint(path, tensors, describe(model.generator, model.discriminator, model.card))
+
+
+def find(path: str | Path) -> Path:
+    """The checkpoint file that `path` names; FileNotFoundError says where it was looked for."""
+    for base in (Path(), PROJECT / "data"):
+        place = base / path
+        if place.suffix != ".safetensors":
+            place = place / FILE
+        if place.is_file():
+            return place
+    raise FileNotFoundError(
+        f"No trained model at {str(path)!r}: looked for {FILE} there and under {PROJECT / 'data'}; "
+        "train one with animlab.fit(…, out=…) or use a shipped one, such as 'pretrained/actions'."
+    )
+
+
+def describe(generator: Generator, discriminator: Discriminator | None, card: dict[str, Any]) -> dict[str, Any]:
+    """The header: all that is needed to build the networks again, and the card."""
+    header: dict[str, Any] = {
+        "format": FORMAT,
+        "space": asdict(generator.space),
+        "channels": generator.channels,
+        "generator": {"width": generator.width, "centre_c": generator.centre_c},
+        "discriminator": None,
+        "card": card,
+    }
+    if discriminator is not None:
+        d = discriminator
+        header["discriminator"] = {"width": d.width, "centre_c": d.centre_c, "norm": d.norm}
+    return header
+
+
+def build(header: dict[str, Any]) -> tuple[Generator, Discriminator | None]:
+    """Networks as the header describes them, with untrained weights; the caller's random state is left alone."""
+    space, channels = LabelSpace(**header["space"]), header["channels"]
+    with torch.random.fork_rng(devices=[]):
+        generator = Generator(space, channels, **header["generator"])
+        found = header["discriminator"]
+        return generator, None if found is None else Discriminator(space, channels, **found)
+
+
+def write_checkpoint(path: str | Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> Path:
+    """Writes beside the old file and renames over it: a kill at any moment leaves the old or the new one whole."""
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        path = path / FILE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=path.name, suffix=".part", dir=path.parent)
+    try:
+        os.close(handle)
+        whole = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+        save_file(whole, temporary, {"animlab": json.dumps(header | {"version": library_version()})})
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def read_checkpoint(path: Path, prefixes: tuple[str, ...] = ("",)) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors whose names start with one of `prefixes`, floats as float32, and the header."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get("animlab", "null"))
+            if header is None:
+                raise CheckpointError(f"{path} is a safetensors file, but not a checkpoint written by animlab.")
+            if header["format"] != FORMAT:
+                raise CheckpointError(
+                    f"{path} has checkpoint format {header['format']}, this animlab reads {FORMAT}; update animlab."
+                )
+            names = [name for name in list(file.keys()) if name.startswith(prefixes)]
+            tensors = {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, json.JSONDecodeError, KeyError) as error:
+        raise CheckpointError(
+            f"{path} is damaged or no checkpoint at all ({error}); train again or fetch it anew."
+        ) from None
+    return {k: v.float() if v.dtype == torch.float16 else v for k, v in tensors.items()}, header
+
+
+def with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same tensors under longer names."""
+    return {prefix + k: v for k, v in tensors.items()}
+
+
+def without_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Those tensors whose names start with `prefix`, under the rest of their names."""
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _fill(net: nn.Module, tensors: dict[str, Tensor], prefix: str) -> None:
+    try:
+        net.load_state_dict(without_prefix(prefix, tensors))
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise CheckpointError(f"The weights do not fit the networks that the header describes: {reason}") from None
+
+
+def library_version() -> str:
+    """The installed animlab's version, "unknown" where it runs uninstalled."""
+    try:
+        return version("animlab")
+    except PackageNotFoundError:
+        return "unknown"
