@@ -57,10 +57,13 @@ def breaches(path, solution=False):
 
 
 def hidden_errors(notebook):
-    """Errors in an executed notebook, those that only an Output widget or a stream holds among them."""
+    """Errors in an executed notebook, those that only a stream or a widget holds among them."""
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     for bundle in notebook.metadata.get("widgets", {}).values():
-        outputs += [output for model in bundle["state"].values() for output in model["state"].get("outputs", [])]
+        for state in (model["state"] for model in bundle["state"].values()):
+            outputs += state.get("outputs", [])
+            if re.match(r"\w+Error: ", str(state.get("value", ""))):  # LabelPlayer's status line
+                yield state["value"]
     for output in outputs:
         if output["output_type"] == "error":
             yield f"{output['ename']}: {output['evalue']}"
@@ -153,8 +156,10 @@ def test_conventions_find(tmp_path, plant, message):
         "import ipywidgets\nwith ipywidgets.Output():\n    1 / 0",
         "import ipywidgets\nipywidgets.interact(lambda x: 1 / x, x=(0, 1, 1))",
         "import threading\nt = threading.Thread(target=lambda: 1 / 0)\nt.start(); t.join()",
+        "import animlab\nmodel = animlab.Model(animlab.Generator(animlab.LabelSpace(), width=0.1))\n"
+        "player = animlab.LabelPlayer(model)\nmodel.frames = lambda _: 1 / 0\nplayer.d.value = 1",
     ],
-    ids=["output widget", "interact", "thread"],
+    ids=["output widget", "interact", "thread", "LabelPlayer"],
 )
 def test_the_scan_finds_an_error_that_papermill_lets_pass(tmp_path, source):
     notebook = small_notebook()

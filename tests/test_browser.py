@@ -1,0 +1,180 @@
+"""A reader in a real browser: notebook 00 in JupyterLab, all cells run, controls moved, the picture moves with them."""
+
+import json
+import os
+import re
+import secrets
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+from playwright.sync_api import expect, sync_playwright
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOK = ROOT / "notebooks" / "00_play_with_labels.ipynb"
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+pytestmark = pytest.mark.skipif(
+    not (CHROMIUM or os.environ.get("CI")), reason="no Chromium found: install it or name it in CHROMIUM"
+)
+
+ERROR = ".jp-Notebook [data-mime-type='application/vnd.jupyter.error']"
+
+# Counts from the key press to the first painted frame in which the picture's own pixels differ.
+WATCH = """() => {
+  const context = Object.assign(document.createElement('canvas'), {width: 64, height: 64})
+    .getContext('2d', {willReadFrequently: true});
+  const pixels = () => {
+    const picture = document.querySelector('.animlab-picture img');
+    if (!picture?.complete) return null;
+    context.drawImage(picture, 0, 0, 64, 64);
+    return context.getImageData(0, 0, 64, 64).data.join();
+  };
+  const before = pixels();
+  window.milliseconds = new Promise((resolve, reject) => {
+    setTimeout(() => reject(new Error('the picture did not change within 5 s')), 5000);
+    document.addEventListener('keydown', event => {
+      const look = () => {
+        const after = pixels();
+        if (after && after !== before) resolve(performance.now() - event.timeStamp);
+        else requestAnimationFrame(look);
+      };
+      requestAnimationFrame(look);
+    }, {capture: true, once: true});
+  });
+}"""
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """JupyterLab's address, serving a copy of notebook 00 from a folder of its own."""
+    folder = tmp_path_factory.mktemp("lab")
+    steps = {"steps": 20}  # the notebook's own training takes minutes, and its result is not what is measured
+    notebook = papermill.execute_notebook(NOTEBOOK, None, steps, prepare_only=True)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.update(outputs=[], execution_count=None)
+    nbformat.write(notebook, folder / NOTEBOOK.name)
+
+    # No cell is left out of the page for being out of sight, and no news are fetched.
+    settings = {
+        "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
+        "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
+    }
+    (folder / "config" / "labconfig").mkdir(parents=True)
+    (folder / "config" / "labconfig" / "default_setting_overrides.json").write_text(json.dumps(settings))
+    own = {
+        "JUPYTER_CONFIG_DIR": folder / "config",
+        "JUPYTER_RUNTIME_DIR": folder / "runtime",
+        "JUPYTERLAB_SETTINGS_DIR": folder / "settings",
+        "JUPYTERLAB_WORKSPACES_DIR": folder / "workspaces",
+        "IPYTHONDIR": folder / "ipython",
+    }
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    token = secrets.token_hex()
+    command = [
+        sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
+        "--ServerApp.port_retries=0", f"--ServerApp.root_dir={folder}", f"--IdentityProvider.token={token}",
+        "--LabApp.extension_manager=readonly",
+    ]  # fmt: skip
+    address = f"http://127.0.0.1:{port}"
+    with (folder / "log").open("w") as log:
+        server = subprocess.Popen(command, env=os.environ | {k: str(v) for k, v in own.items()}, stdout=log, stderr=log)
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                urllib.request.urlopen(f"{address}/api?token={token}", timeout=5).close()
+                break
+            except urllib.error.URLError:
+                assert server.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()
+                time.sleep(0.2)
+        yield f"{address}/lab/tree/{NOTEBOOK.name}?token={token}"
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def page(lab):
+    """Notebook 00 with all its cells run."""
+    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS) as browser:
+        page = browser.new_page(viewport={"width": 1280, "height": 1000})
+        page.goto(lab)
+        expect(page.get_by_text(re.compile(r"\| Idle$"))).to_be_visible(timeout=60_000)  # the status bar on the kernel
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        last = page.locator(".jp-Notebook .jp-CodeCell .jp-InputPrompt").last
+        stopped = last.filter(has_text=re.compile(r"\[\d+\]")).or_(page.locator(ERROR)).first
+        expect(stopped).to_be_visible(timeout=300_000)
+        yield page
+
+
+@pytest.fixture
+def player(page):
+    player = page.locator(".animlab-player").first
+    expect(player.locator(".animlab-picture img")).to_be_visible()
+    return player
+
+
+def shot(page, name, folder):
+    page.screenshot(path=Path(os.environ.get("ANIMLAB_SHOTS", folder)) / f"{name}.png")
+
+
+def differs(picture, before):
+    """Whether the picture on the screen becomes another one than `before` within five seconds."""
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        if picture.screenshot() != before:
+            return True
+    return False
+
+
+def test_no_cell_shows_an_error(page, tmp_path):
+    shot(page, "run", tmp_path)
+    assert page.locator(ERROR).all_inner_texts() == []
+    assert page.locator(".jp-OutputArea", has_text="Traceback (most recent call last)").all_inner_texts() == []
+    assert page.locator(".jp-OutputArea", has_text="Error displaying widget").all_inner_texts() == []
+
+
+def test_choosing_another_d_changes_the_picture(page, player, tmp_path):
+    picture = player.locator(".animlab-picture img")
+    before = picture.screenshot()
+    player.locator(".widget-toggle-buttons", has_text="d (which clip)").get_by_role("button").nth(1).click()
+    assert differs(picture, before)
+    shot(page, "d", tmp_path)
+
+
+def test_dragging_c_changes_the_picture(page, player, tmp_path):
+    picture = player.locator(".animlab-picture img")
+    before = picture.screenshot()
+    slider = player.locator(".widget-hslider", has_text="c0")
+    slider.locator(".noUi-handle").drag_to(slider.locator(".noUi-base"), target_position={"x": 5, "y": 2})
+    assert differs(picture, before)
+    shot(page, "c", tmp_path)
+
+
+def test_the_picture_follows_the_keyboard_at_once(page, player):
+    player.locator(".widget-hslider", has_text="c0").locator(".noUi-handle").focus()
+    times = []
+    for _ in range(20):
+        page.evaluate(WATCH)
+        page.keyboard.press("ArrowRight")
+        times.append(page.evaluate("window.milliseconds"))
+    p50, p95 = statistics.median(times), statistics.quantiles(times, n=20)[-1]
+    print(f"key press to changed pixels over {len(times)} presses: p50 {p50:.0f} ms, p95 {p95:.0f} ms")
+    assert p95 <= 150
