@@ -294,9 +294,12 @@ def test_an_interrupted_preparation_leaves_nothing(tmp_path: Path) -> None:
 
 
 WORKER = """
-import sys, time
+import sys, time, types
 from pathlib import Path
 import numpy as np
+# The package itself imports torch, which takes seconds in each process; one module of it is enough here.
+sys.modules["animlab"] = types.ModuleType("animlab")
+sys.modules["animlab"].__path__ = ["animlab"]
 from animlab.datasets import cache
 from animlab.datasets.source import Clip, Source
 
@@ -318,7 +321,7 @@ assert frames.shape == (12, 64, 64, 3) and frames[:, 0, 0, 0].tolist() == [0, 0,
 
 def start_worker(folder: Path, pause: float, name: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-c", WORKER, str(folder), str(pause), name]
-    return subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(PROJECT)}, stderr=subprocess.PIPE)
+    return subprocess.Popen(command, cwd=PROJECT, stderr=subprocess.PIPE)
 
 
 def wait_for(path: Path, worker: subprocess.Popen[bytes]) -> None:

@@ -25,7 +25,8 @@ ARM_RADIUS, LEG_RADIUS, TORSO_RADIUS = 1.7, 2.2, 3.7
 class Pose:
     """One clip's joint angles in degrees and places in pixels, each a (T,) array.
 
-    left_arm, right_arm: of the arm on the picture's left and right: 0 hangs down, 90 points aside, 180 points up.
+    left_arm, right_arm: of the arm on the picture's left and right: 0 hangs down, 90 points aside (forward, on a
+        figure seen from the side), 180 points up.
     leg: of either leg, away from the vertical. bend: of the trunk, positive to the right.
     x, y: the middle of the hips. phase: 0 to 1 through a cycle.
     """
@@ -48,7 +49,7 @@ def render_actions(clips: int = CLIPS, length: int = 32, seed: int = 0) -> Itera
     """Render clips of one acting figure, uint8 (length, 64, 64, 3); the classes take turns.
 
     Figure, clothes, wall, place and pace are drawn anew for each clip; the same seed gives the same clips.
-    Factors, each (length,) float32: class (index into CLASSES), size (1 is 45 pixels tall) and the fields of `Pose`.
+    Factors, each (length,) float32: class (index into CLASSES), size (1 stands 40 pixels tall) and the fields of `Pose`.
     """
     for index in range(clips):
         rng = np.random.default_rng([seed, index])
