@@ -49,7 +49,7 @@ def render_actions(clips: int = CLIPS, length: int = 32, seed: int = 0) -> Itera
     """Render clips of one acting figure, uint8 (length, 64, 64, 3); the classes take turns.
 
     Figure, clothes, wall, place and pace are drawn anew for each clip; the same seed gives the same clips.
-    Factors, each (length,) float32: class (index into CLASSES), size (1 stands 40 pixels tall) and the fields of `Pose`.
+    Factors, each (length,) float32: class (index into CLASSES), size (1: 40 pixels tall) and the fields of `Pose`.
     """
     for index in range(clips):
         rng = np.random.default_rng([seed, index])
