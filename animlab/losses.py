@@ -13,7 +13,7 @@ from torch.nn.functional import avg_pool2d, log_softmax, softplus
 
 
 def fake_loss(fake_score: Tensor) -> Tensor:
-    """Eq. 2: -E[log(1 - D(G(z)))]; D learns to tell fakes as fakes. fake_score: (N, 1)."""
+    """Eq. 2: -E[log(1 - D(G(z)))], D learns to tell fakes as fakes. fake_score: (N, 1)."""
     return softplus(fake_score).mean()
 
 
@@ -61,10 +61,13 @@ def relativistic_loss(score: Tensor, other: Tensor) -> Tensor:
     return softplus(other - score).mean()
 
 
-def gradient_penalty(score: Tensor, frames: Tensor) -> Tensor:
-    """R1 on real frames, R2 on fakes: ½ E‖∇ score‖² (Mescheder et al. 2018); frames (N, C, H, W) require grad."""
+def gradient_penalties(score: Tensor, frames: Tensor) -> Tensor:
+    """½‖∇ score‖² of each frame, (N,): R1 where frames are real, R2 where fake (Mescheder et al. 2018, Eq. 9 and 10).
+
+    frames (N, C, H, W) require grad; score (N, 1) was computed from them, each row from its own frame.
+    """
     (gradient,) = torch.autograd.grad(score.sum(), frames, create_graph=True)
-    return 0.5 * gradient.square().sum(dim=(1, 2, 3)).mean()
+    return 0.5 * gradient.float().square().sum(dim=(1, 2, 3))
 
 
 def stillness_loss(frames: Tensor, moved: Tensor) -> Tensor:

@@ -1,9 +1,10 @@
-"""The two-stage training step (Fig. 2): stage 1 updates D, stage 2 updates G, one fake batch serves both."""
+"""The two-stage training step (Fig. 2): stage 1 updates D, stage 2 updates G, one batch of fakes serves both."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,10 +16,6 @@ from .presets import Preset
 from .views import label_view
 
 
-class Autocast(Protocol):
-    def __call__(self) -> AbstractContextManager[None]: ...
-
-
 def train_step(
     generator: Generator,
     discriminator: Discriminator,
@@ -27,48 +24,56 @@ def train_step(
     real: Tensor,
     labels: Labels,
     preset: Preset,
-    autocast: Autocast,
+    autocast: Callable[[], AbstractContextManager[Any]],
     rng: torch.Generator | None = None,
 ) -> dict[str, Tensor]:
-    """One step of Eq. 9 on real frames (N, C, 64, 64) and N labels; returns the detached losses, without a sync."""
-    n = len(real)
-    d = labels.d
+    """One step of Eq. 9 on N real frames (N, C, 64, 64) in [-1, 1] and N labels.
 
-    # Stage 1: D learns to tell real from fake (Eq. 2, 3) and to read the labels (Eq. 6, 7).
+    autocast makes the context that the networks run in; rng draws the label views. Gives the losses of the step, each a
+    detached scalar: d_loss (all that D minimises), g_loss (Eq. 4 or its relativistic kin), lambda_d and lambda_c.
+    """
+    n = len(real)
+    blurred = preset.label_view == "blurred"
+    k = n // 2 if blurred else n  # the blurred pass looks at half of the fakes: a sixth less work, see presets.py
+
+    # Stage 1: D learns to tell real frames from fakes (Eq. 2, 3) and to read the labels off fakes (Eq. 6, 7).
     with autocast():
         fake = generator(labels)
-        shown = [real.to(fake.dtype), fake.detach()]
-        blurred = preset.label_view == "blurred"
+        seen = [real.to(fake.dtype), fake.detach()]
         if blurred:
-            shown.append(label_view(fake.detach(), rng))
-        score, d_logits, c_hat = discriminator(torch.cat(shown))
-    real_score, fake_score = score[:n].float(), score[n : 2 * n].float()
-    lambda_d = losses.discrete_loss(d_logits[-n:].float(), d)
-    lambda_c = losses.continuous_loss(c_hat[-n:].float(), labels.c)
+            seen.append(label_view(fake[:k].detach(), rng))
+        frames = torch.cat(seen).requires_grad_(preset.gamma > 0)
+        score, d_logits, c_hat = (head.float() for head in discriminator(frames))
+    real_score, fake_score = score[:n], score[n : 2 * n]
+    d, c = labels.d[:k], labels.c[:k]
+    lambda_d = losses.discrete_loss(d_logits[-k:], d)
+    lambda_c = losses.continuous_loss(c_hat[-k:], c)
     label_loss = preset.lambda_d * lambda_d + preset.lambda_c * lambda_c
     if preset.loss == "bce":
         d_loss = losses.total_loss(real_score, fake_score, label_loss)
     else:
         d_loss = losses.relativistic_loss(real_score, fake_score) + label_loss
+    if preset.gamma > 0:
+        d_loss = d_loss + preset.gamma * losses.gradient_penalties(score, frames)[: 2 * n].sum() / n  # R1 + R2
     d_optimizer.zero_grad()
     d_loss.backward()
     d_optimizer.step()
 
-    # Stage 2: G learns to be taken for real (Eq. 4) and to draw what D can read (Eq. 6, 7); D is frozen.
+    # Stage 2: G learns to be taken for real (Eq. 4) and to draw labels that D can read (Eq. 6, 7). D is frozen.
     discriminator.requires_grad_(False)
     with autocast():
-        shown = [fake, label_view(fake, rng)] if blurred else [fake]
-        score, d_logits, c_hat = discriminator(torch.cat(shown))
+        seen = [fake, label_view(fake[:k], rng)] if blurred else [fake]
+        score, d_logits, c_hat = (head.float() for head in discriminator(torch.cat(seen)))
     if preset.loss == "bce":
-        g_loss = losses.generator_loss(score[:n].float())
+        g_loss = losses.generator_loss(score[:n])
     else:
-        g_loss = losses.relativistic_loss(score[:n].float(), real_score.detach())
-    g_label = preset.lambda_d * losses.discrete_loss(d_logits[-n:].float(), d)
-    g_label = g_label + preset.lambda_c * losses.continuous_loss(c_hat[-n:].float(), labels.c)
-    if preset.lambda_still:
-        g_label = g_label + preset.lambda_still * losses.stillness_loss(fake[: n // 2], fake[n // 2 :])
+        g_loss = losses.relativistic_loss(score[:n], real_score.detach())
+    total = g_loss + preset.lambda_d * losses.discrete_loss(d_logits[-k:], d)
+    total = total + preset.lambda_c * losses.continuous_loss(c_hat[-k:], c)
+    if preset.lambda_still > 0:  # the two halves of such a batch differ in one c_j, see LabelSpace.sample_pairs
+        total = total + preset.lambda_still * losses.stillness_loss(*fake.chunk(2))
     g_optimizer.zero_grad()
-    (g_loss + g_label).backward()
+    total.backward()
     g_optimizer.step()
     discriminator.requires_grad_(True)
     found = {"d_loss": d_loss, "g_loss": g_loss, "lambda_d": lambda_d, "lambda_c": lambda_c}

@@ -82,6 +82,7 @@ def fit(
     out: str | Path | None = None,
     *,
     width: float = 1.0,
+    seconds: float | None = None,
     precision: Precision = "auto",
     device: str | None = None,
     resume: bool = False,
@@ -95,9 +96,10 @@ def fit(
     >>> run = animlab.fit(clips, animlab.LabelSpace(), steps=2000, seed=0, out="runs/actions")
 
     clips: what load_dataset gave; only its frames are used, in random order. steps: in all, so that a resumed run
-    stops where one run in one go would. out: folder for the checkpoint, None writes nothing. width: of the networks,
-    1 is the paper's. precision: "auto" is bf16 where the machine multiplies it natively. resume: go on from the
-    checkpoint in `out`; on the CPU the result is bit for bit that of an uninterrupted run.
+    stops where one run in one go would. seconds: stop this call after so long, whatever `steps` says. out: folder for
+    the checkpoint, None writes nothing. width: of the networks, 1 is the paper's. precision: "auto" is bf16 where the
+    machine multiplies it natively. resume: go on from the checkpoint in `out`; on the CPU the result is bit for bit
+    that of an uninterrupted run.
     Ctrl-C ends after the step in hand, leaves a checkpoint and gives back the run so far.
 
     Raises ValueError for settings or frames that cannot be trained on, FileExistsError where `out` holds a run and
@@ -118,13 +120,14 @@ def fit(
         if not resume:
             raise FileExistsError(f"{place} already holds a run: pass resume=True to go on, or name another folder.")
         state.restore(place)
-    return _loop(state, clips, steps, place, callbacks, sample_every, checkpoint_every, progress)
+    return _loop(state, clips, steps, seconds or math.inf, place, callbacks, sample_every, checkpoint_every, progress)
 
 
 def _loop(
     state: TrainingState,
     clips: Clips,
     steps: int,
+    limit: float,
     out: Path | None,
     callbacks: Sequence[Callback],
     sample_every: int,
@@ -136,7 +139,7 @@ def _loop(
     model = state.model()
     record = Record(state.step, steps, {}, 0.0, 0.0, model)
     with _interrupts() as interrupted, tqdm(total=steps, initial=first, disable=not progress, unit="step") as bar:
-        while state.step < steps and not interrupted():
+        while state.step < steps and record.seconds < limit and not interrupted():
             losses = state.advance(clips.frames)
             wrong = [name for name, value in losses.items() if not math.isfinite(value)]
             if wrong:
@@ -297,7 +300,7 @@ def find_preset(preset: str | Preset) -> Preset:
 
 def _same(out: Path, key: str, was: object, now: object) -> None:
     if was != now:
-        raise ValueError(f"The run in {out} was begun with {key} = {was}, not {now}: resume with the same or start anew.")
+        raise ValueError(f"The run in {out} was begun with {key} = {was}, not {now}: resume with the same or anew.")
 
 
 def _check(frames: np.ndarray, steps: int) -> None:

@@ -6,16 +6,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+GAIN, SHIFT, NOISE = 0.3, 0.3, 0.2
+
 
 def label_view(frames: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """frames (N, C, 64, 64) through random colours and a 2x blur.
+    """Frames (N, C, 64, 64) in [-1, 1] with colour, light and fine detail made useless as carriers of a code.
 
-    Per picture: brightness ±0.3, contrast and colour gains 0.7 to 1.3 a channel.
-    The blur averages 2×2 blocks and stretches them back, so texture finer than 2 pixels cannot carry a code.
+    A 2× blur takes texture finer than two pixels; a random gain 1 ± 0.3 and shift ± 0.3 a channel take the overall
+    colour; noise of standard deviation 0.2 on the blurred pixels drowns changes too faint to see. Shape and place stay.
+    generator: on the CPU.
     """
-    n, ch = frames.shape[:2]
-    gain = 0.7 + 0.6 * torch.rand(n, ch, 1, 1, generator=generator, device=frames.device)
-    shift = 0.6 * torch.rand(n, ch, 1, 1, generator=generator, device=frames.device) - 0.3
     small = F.avg_pool2d(frames, 2)
-    small = small * gain.to(small.dtype) + shift.to(small.dtype)
-    return F.interpolate(small, scale_factor=2, mode="nearest")
+    n, channels = small.shape[:2]
+
+    def uniform(reach: float) -> Tensor:
+        return reach * (2 * torch.rand(n, channels, 1, 1, generator=generator) - 1)
+
+    noise = NOISE * torch.randn(small.shape, generator=generator)
+    gain, offset = (x.to(small.device, small.dtype) for x in (1 + uniform(GAIN), uniform(SHIFT) + noise))
+    return F.interpolate(small * gain + offset, scale_factor=2, mode="nearest")
