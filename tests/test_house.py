@@ -58,6 +58,22 @@ def test_constraints_hold_a_version_in_range_of_every_dependency():
         assert wanted.specifier.contains(pin.version), f"{pin} is outside {wanted}"
 
 
+def test_the_readme_lists_every_notebook_and_links_to_what_exists():
+    readme = (ROOT / "README.md").read_text()
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", readme)
+    assert [link for link in links if not (ROOT / link).exists()] == []
+    listed = [Path(link).name for link in links if link.endswith(".ipynb")]
+    assert listed == sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
+
+
+def test_the_readme_example_runs(tmp_path):
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    script = example.replace("steps=2000", "steps=2")
+    result = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "wave.gif").exists()
+
+
 def test_no_file_in_git_knows_this_machine():
     pattern = re.compile(rb"(?<![\w.~-])/(work|root|home|Users)/\w")
     assert [path.name for path in tracked() if path.is_file() and pattern.search(path.read_bytes())] == []
