@@ -1,0 +1,70 @@
+"""Labels: the distributions of Tab. 1's input row, sweeps and paths, and what is refused."""
+
+import pytest
+import torch
+
+from animlab import LabelSpace
+
+
+def test_samples_follow_the_three_distributions(rng):
+    labels = LabelSpace(n_z=8, n_d=5, n_c=3).sample(20_000, generator=rng)
+    assert labels.z.shape == (20_000, 8) and labels.d.shape == (20_000, 5) and labels.c.shape == (20_000, 3)
+    assert labels.z.mean().abs() < 0.01 and abs(labels.z.std() - 1) < 0.01  # N(0, 1)
+    assert torch.equal(labels.d.sum(1), torch.ones(20_000)) and set(labels.d.unique().tolist()) == {0.0, 1.0}
+    assert torch.allclose(labels.d.mean(0), torch.full((5,), 0.2), atol=0.01)  # U{1..n_d}
+    assert labels.c.min() >= 0 and labels.c.max() <= 1
+    assert torch.allclose(labels.c.mean(0), torch.tensor(0.5), atol=0.01)
+    assert torch.allclose(labels.c.var(0), torch.tensor(1 / 12), atol=0.003)  # U(0, 1)
+
+
+def test_same_seed_same_labels():
+    space = LabelSpace()
+    first, again = (space.sample(16, torch.Generator().manual_seed(7)) for _ in range(2))
+    assert all(torch.equal(getattr(first, name), getattr(again, name)) for name in "zdc")
+
+
+def test_pairs_differ_in_one_c_and_are_uniform_each(rng):
+    labels = LabelSpace().sample_pairs(10_000, rng)
+    first, second = labels[:5000], labels[5000:]
+    assert torch.equal(first.z, second.z) and torch.equal(first.d, second.d)
+    assert torch.equal((first.c != second.c).sum(1), torch.ones(5000, dtype=torch.long))
+    assert torch.allclose((first.c != second.c).float().mean(0), torch.tensor(0.2), atol=0.02)
+    assert torch.allclose(second.c.var(0), torch.tensor(1 / 12), atol=0.005)
+
+
+def test_sweep_moves_one_c_in_equal_steps_and_nothing_else():
+    space = LabelSpace(n_z=4, n_d=3, n_c=2)
+    base = space.still(d=2, c=[0.3, 0.7], seed=5)
+    labels = space.sweep(base, c=1, frames=5, start=-0.5, stop=1.5)
+    assert labels.c[:, 1].tolist() == pytest.approx([-0.5, 0.0, 0.5, 1.0, 1.5])
+    assert labels.c[:, 0].tolist() == pytest.approx([0.3] * 5)
+    assert torch.equal(labels.z, base.z.expand(5, -1)) and torch.equal(labels.d, base.d.expand(5, -1))
+    assert base.c.tolist() == [pytest.approx([0.3, 0.7])]  # the sweep copied
+
+
+def test_path_starts_and_ends_at_its_stops_and_keeps_d_a_distribution():
+    space = LabelSpace()
+    stops = [space.still(d=0, seed=1), space.still(d=3, seed=2), space.still(d=3, c=[1.0] * 5, seed=2)]
+    labels = space.path(stops, frames=4)
+    assert len(labels) == 9
+    for row, stop in ((0, stops[0]), (4, stops[1]), (8, stops[2])):
+        assert all(torch.allclose(getattr(labels[row : row + 1], n), getattr(stop, n)) for n in "zdc")
+    assert torch.allclose(labels.d.sum(1), torch.ones(9))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        (lambda: LabelSpace(n_d=0), "n_d as a whole number of at least 1, got 0"),
+        (lambda: LabelSpace(n_z=-1), "n_z as a whole number of at least 0, got -1"),
+        (lambda: LabelSpace(n_c=2.5), "n_c as a whole number of at least 0, got 2.5"),
+        (lambda: LabelSpace(n_d=5).still(d=5), "d=5 is out of range: this model has discrete labels 0 to 4"),
+        (lambda: LabelSpace(n_d=5).still(d=-1), "d=-1 is out of range"),
+        (lambda: LabelSpace(n_c=5).still(c=[0.1]), "5 continuous labels, got 1 values"),
+        (lambda: LabelSpace(n_c=5).sweep(LabelSpace().still(), c=5), "c=5 is out of range.* 0 to 4"),
+        (lambda: LabelSpace().path([LabelSpace().still()]), "at least two stops, got 1"),
+    ],
+)
+def test_wrong_labels_get_one_clear_sentence(wrong, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        wrong()
