@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-GAIN, SHIFT, NOISE = 0.3, 0.3, 0.2
+GAIN, SHIFT, NOISE = 0.3, 0.3, 0.4
 
 
 def label_view(frames: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Frames (N, C, 64, 64) in [-1, 1] with colour, light and fine detail made useless as carriers of a code.
 
     A 2× blur takes texture finer than two pixels; a random gain 1 ± 0.3 and shift ± 0.3 a channel take the overall
-    colour; noise of standard deviation 0.2 on the blurred pixels drowns changes too faint to see. Shape and place stay.
+    colour; noise of standard deviation 0.4 on the blurred pixels drowns changes too faint to see. Shape and place stay.
     generator: on the CPU.
     """
     small = F.avg_pool2d(frames, 2)
