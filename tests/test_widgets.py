@@ -187,7 +187,8 @@ def test_without_a_kernel_it_reads_as_a_sentence(player):
 
 
 @pytest.mark.parametrize(
-    "model, message", [("pretrained/actions", "got str."), (None, "got NoneType."), (torch.nn.Identity(), "got Identity.")]
+    "model, message",
+    [("pretrained/actions", "got str."), (None, "got NoneType."), (torch.nn.Identity(), "got Identity.")],
 )
 def test_only_models_play(model, message):
     with pytest.raises(TypeError, match="LabelPlayer plays a Model") as error:

@@ -1,0 +1,175 @@
+"""Figures in one style, with colours that colour-blind readers can tell apart, each with alt text."""
+
+from __future__ import annotations
+
+import io
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from html import escape
+from math import log
+from typing import Any
+
+import matplotlib
+import numpy as np
+from cycler import cycler
+from IPython.display import display
+from matplotlib.figure import Figure
+
+from .animation import GAP, filmstrip
+from .labels import LabelSpace
+from .metrics import Influence
+from .model import Model
+from .training import Callback, Record
+
+# Okabe and Ito's palette, black first: https://jfly.uni-koeln.de/color/
+BLACK, *COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
+STYLE: dict[Any, Any] = {
+    "figure.facecolor": "white",
+    "font.size": 11,
+    "axes.prop_cycle": cycler(color=COLOURS),
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 11,
+    "legend.frameon": False,
+}
+WIDTH = 9.0  # inches of 100 pixels: as wide as a notebook's outputs on a small laptop
+
+
+class Picture:
+    """A figure as a notebook shows it: with alt text, and with the alt text alone where no pictures are shown.
+
+    Notebooks keep no alt text beside a PNG output, so this is an HTML output that holds the picture.
+    """
+
+    def __init__(self, figure: Figure, alt: str, kind: str = "png") -> None:
+        file = io.BytesIO()
+        options = {"quality": 85} if kind == "jpeg" else {}
+        figure.savefig(file, format=kind, dpi=130, bbox_inches="tight", pil_kwargs=options)
+        self.data, self.kind, self.alt = file.getvalue(), kind, alt
+
+    def __repr__(self) -> str:
+        return self.alt
+
+    def _repr_html_(self) -> str:
+        data = b64encode(self.data).decode()
+        style = f"width:{WIDTH:g}in; max-width:100%"
+        return f'<img src="data:image/{self.kind};base64,{data}" alt="{escape(self.alt)}" style="{style}">'
+
+
+def show_frames(
+    clips: np.ndarray | Sequence[np.ndarray], alt: str, rows: Sequence[str] = (), columns: Sequence[str] = ()
+) -> Picture:
+    """Filmstrips: a row a clip, its frames from left to right.
+
+    >>> animlab.plots.show_frames(model.animate(c=0, frames=8), "A person raises both arms.")
+
+    clips: uint8, one clip (frames, H, W, C) or several. alt: what the picture shows, for readers who cannot see it.
+    rows, columns: what stands beside each row and above each column; columns are spread evenly over the frames.
+    """
+    strip = filmstrip(clips)
+    one = clips if isinstance(clips, np.ndarray) and clips.ndim == 4 else clips[0]
+    h, w = one.shape[1] + GAP, one.shape[2] + GAP
+    return Picture(_strips(strip, h, w, rows, columns), alt, "jpeg")
+
+
+def sweep_grid(model: Model, alt: str = "", d: int = 0, seed: int = 0, columns: int = 9, title: str = "") -> Picture:
+    """What each continuous label does: a row a c_j, which goes from 0 to 1 along it while the others stay at 0.5."""
+    n_c = model.space.n_c
+    if n_c == 0:
+        raise ValueError("This model has no continuous label to sweep.")
+    clips = [model.animate(d, j, columns, seed) for j in range(n_c)]
+    _, h, w, _ = clips[0].shape
+    names, moments = [f"c{j}" for j in range(n_c)], ["0", "¼", "½", "¾", "1"]
+    figure = _strips(filmstrip(clips), h + GAP, w + GAP, names, moments, title)
+    alt = alt or f"Filmstrips of clip {d}, a row for each c; along a row its c goes from 0 to 1."
+    return Picture(figure, alt, "jpeg")
+
+
+def losses(history: Mapping[str, np.ndarray], space: LabelSpace | None = None) -> Picture:
+    """The losses of a run (run.history), a value a step: thin as they were, thick as a running mean.
+
+    space adds a dashed line to λ_d and λ_c: the loss of guessing, ln n_d and 1/12.
+    """
+    panels = [("D and G", ("d_loss", "g_loss"), None), ("λ_d, reading d", ("lambda_d",), space and log(space.n_d))]
+    panels.append(("λ_c, reading c", ("lambda_c",), space and 1 / 12))
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 2.4), layout="constrained")
+        for ax, (title, names, guess) in zip(figure.subplots(1, 3), panels, strict=True):
+            for name, dashes in zip(names, ("-", "--"), strict=False):
+                _curve(ax, np.asarray(history[name]), name.removesuffix("_loss").upper(), dashes)
+            if guess:
+                ax.axhline(guess, color=BLACK, linestyle=":")
+                ax.annotate("guessing", (1, guess), (0, 2), ("axes fraction", "data"), "offset points", ha="right")
+            ax.set(title=title, xlabel="step", ylim=(0, None))
+            if len(names) > 1:
+                ax.legend()
+    return Picture(figure, "Losses over the steps of training: D and G, λ_d and λ_c.")
+
+
+def influences(measured: Mapping[str, Influence], real: Influence | None = None) -> Picture:
+    """How much and how locally each label changes the picture (metrics.label_influence), a bar a label.
+
+    real adds a dotted line: the same of real frames (metrics.real_influence).
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 0.8 + 0.25 * len(measured)), layout="constrained")
+        for ax, part in zip(figure.subplots(1, 2, sharey=True), ("strength", "focus"), strict=True):
+            values = [getattr(found, part) for found in measured.values()]
+            colours = [COLOURS[0] if name.startswith("c") else COLOURS[1] for name in measured]
+            ax.bar_label(ax.barh(list(measured), values, color=colours), fmt="%.2f", padding=3)
+            if real:
+                ax.axvline(getattr(real, part), color=BLACK, linestyle=":", label="real frames, 8 apart")
+                ax.legend(loc="lower right")
+            ax.set_title(part)
+            ax.margins(x=0.15)
+        figure.axes[0].invert_yaxis()
+    return Picture(figure, "Bars: strength and focus of the change that each label makes to the picture.")
+
+
+class LivePlot(Callback):
+    """A callback for fit that draws, in place, what each c does at the moment; z and d stay the same throughout."""
+
+    def __init__(self, d: int = 0, seed: int = 0) -> None:
+        self.d, self.seed = d, seed
+        self.step, self.handle = 0, None
+
+    def on_step(self, record: Record) -> None:
+        if record.step == 1:  # something to look at from the start
+            self.on_sample(record)
+
+    def on_sample(self, record: Record) -> None:
+        title = f"step {record.step} of {record.steps}, {record.seconds:.0f} s"
+        alt = "What the model draws as it learns: a row for each c, which goes from 0 to 1 along it."
+        picture = sweep_grid(record.model, alt, self.d, self.seed, title=title)
+        self.step = record.step
+        if self.handle is None:
+            self.handle = display(picture, display_id=True)
+        else:
+            self.handle.update(picture)
+
+    def on_end(self, record: Record) -> None:
+        if record.step > self.step:
+            self.on_sample(record)
+
+
+def _strips(strip: np.ndarray, h: int, w: int, rows: Sequence[str], columns: Sequence[str], title: str = "") -> Figure:
+    """A filmstrip whose frames are h × w pixels, gap included, with names beside its rows and above its columns."""
+    height, width = strip.shape[:2]
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, WIDTH * height / width))
+        ax = figure.add_axes((0, 0, 1, 1))
+        ax.imshow(strip, interpolation="bicubic")
+        ax.set_xticks(np.linspace(w / 2, width + GAP - w / 2, len(columns)) - GAP / 2, columns)
+        ax.set_yticks(np.arange(len(rows)) * h + (h - GAP) / 2, rows)
+        ax.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
+        ax.spines[:].set_visible(False)
+        ax.set_title(title, loc="left")
+    return figure
+
+
+def _curve(ax: Any, values: np.ndarray, label: str, dashes: str) -> None:
+    steps = np.arange(1, len(values) + 1)
+    window = max(1, len(values) // 40)
+    (line,) = ax.plot(steps, values, linewidth=0.5, alpha=0.3)
+    means = np.convolve(values, np.ones(window) / window, "valid")
+    ax.plot(steps[window - 1 :], means, dashes, color=line.get_color(), linewidth=2, label=label)

@@ -1,0 +1,88 @@
+"""Figures: each is a picture that opens, with its alt text in the page."""
+
+import io
+import re
+from base64 import b64decode
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import animlab
+from animlab import plots
+from animlab.metrics import Influence
+from animlab.training import Record
+
+
+@pytest.fixture(scope="module")
+def model():
+    return animlab.Model(animlab.Generator(animlab.LabelSpace(2, 2, 3), width=0.05))
+
+
+def opened(picture):
+    """The picture as it stands in the page, opened by Pillow."""
+    kind, data = re.search(r'src="data:image/(\w+);base64,([^"]+)"', picture._repr_html_()).groups()
+    image = Image.open(io.BytesIO(b64decode(data)))
+    assert image.format.lower() == kind
+    return np.asarray(image.convert("RGB"))
+
+
+def test_alt_text_stands_in_the_page_and_in_the_picture_s_place(model):
+    picture = plots.show_frames(model.animate(frames=3), 'Three frames, "quoted" & <odd>.')
+    assert 'alt="Three frames, &quot;quoted&quot; &amp; &lt;odd&gt;."' in picture._repr_html_()
+    assert repr(picture) == 'Three frames, "quoted" & <odd>.'
+
+
+def test_frames_are_drawn_where_they_belong():
+    clip = np.zeros((2, 64, 64, 3), np.uint8)
+    clip[0, ..., 0] = clip[1, ..., 2] = 255  # a red frame, then a blue one
+    image = opened(plots.show_frames(clip, "Red, then blue."))
+    height, width, _ = image.shape
+    assert np.allclose(image[height // 2, width // 4], [255, 0, 0], atol=10)
+    assert np.allclose(image[height // 2, 3 * width // 4], [0, 0, 255], atol=10)
+
+
+@pytest.mark.parametrize("rows, columns", [((), ()), (("d 0", "d 1"), ("0", "½", "1"))])
+def test_several_rows_of_grey_frames(rows, columns):
+    clips = np.zeros((2, 4, 64, 64, 1), np.uint8)
+    assert opened(plots.show_frames(clips, "Black.", rows, columns)).shape[1] > 900
+
+
+def test_sweep_grid(model):
+    picture = plots.sweep_grid(model, d=1)
+    assert opened(picture).std() > 0 and "clip 1" in picture.alt
+    with pytest.raises(ValueError, match="no continuous label"):
+        plots.sweep_grid(animlab.Model(animlab.Generator(animlab.LabelSpace(n_c=0), width=0.05)))
+
+
+@pytest.mark.parametrize("steps", [1, 100])
+@pytest.mark.parametrize("space", [None, animlab.LabelSpace()])
+def test_losses(steps, space):
+    history = {name: np.linspace(2, 1, steps) for name in ("d_loss", "g_loss", "lambda_d", "lambda_c")}
+    assert opened(plots.losses(history, space)).std() > 0
+
+
+@pytest.mark.parametrize("real", [None, Influence(0.3, 0.6)])
+def test_influences(real):
+    measured = {"c0": Influence(0.3, 0.5), "d": Influence(0.2, 0.4), "z": Influence(0.1, 0.2)}
+    assert opened(plots.influences(measured, real)).std() > 0
+
+
+def test_live_plot_draws_once_and_then_in_place(model, monkeypatch):
+    shown = []
+
+    class Handle:
+        def update(self, picture):
+            shown.append(("update", picture))
+
+    monkeypatch.setattr(plots, "display", lambda picture, display_id: shown.append(("display", picture)) or Handle())
+    live = plots.LivePlot()
+    for step in range(1, 8):
+        record = Record(step, 7, {"d_loss": 1.0}, 0.5, 100.0, model)
+        live.on_step(record)
+        if step % 3 == 0:
+            live.on_sample(record)
+    live.on_end(record)
+    live.on_end(record)
+    assert [how for how, _ in shown] == ["display", "update", "update", "update"]  # steps 1, 3, 6 and 7
+    assert len({picture.alt for _, picture in shown}) == 1
