@@ -14,7 +14,7 @@ class Preset:
 
     norm: what stands in D's two normalised places. loss: "bce" (Eq. 2 to 4) or "relativistic" with R1 + R2 of `gamma`.
     label_view: what D's label heads see of a fake: "plain" the frame itself, in the same pass as the score;
-    "blurred" a second pass over the frame through `label_view` of training.py (jittered colours, light and fine detail
+    "blurred" a second pass over the frame through `label_view` of views.py (jittered colours, light and fine detail
     removed), so that a code must move something a person can see.
     """
 
@@ -35,5 +35,5 @@ class Preset:
 
 PRESETS = {
     "paper": Preset(),
-    "stable": Preset(norm="spectral", centre_c=True, label_view="blurred", lambda_c=20.0, lambda_still=2.0, ema=0.995),
+    "stable": Preset(norm="spectral", centre_c=True, label_view="blurred", lambda_c=20.0, lambda_still=1.0, ema=0.995),
 }
