@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import secrets
+from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from .labels import LabelSpace
 from .model import Model
@@ -38,13 +40,18 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> Model:
     A relative path is looked up from the working directory, then in the project's data/ folder. Weights shipped as
     float16 come back as float32. Raises FileNotFoundError or CheckpointError, each with one sentence that says why.
     """
-    tensors, header = read_checkpoint(find(path), ("generator.", "discriminator."))
-    generator, discriminator = build(header)
-    _fill(generator, tensors, "generator.")
-    if discriminator is not None:
-        _fill(discriminator, tensors, "discriminator.")
-        discriminator.to(device)
-    return Model(generator.to(device), discriminator, header["card"])
+    place = find(path)
+    tensors, header = read_checkpoint(place, ("generator.", "discriminator."))
+    try:
+        generator, discriminator = build(header)
+        generator.load_state_dict(without_prefix("generator.", tensors))
+        if discriminator is not None:
+            discriminator.load_state_dict(without_prefix("discriminator.", tensors))
+        card = header["card"]
+    except (LookupError, TypeError, ValueError, RuntimeError) as error:
+        reason = shorten(f"{type(error).__name__}: {str(error).splitlines()[-1].strip()}", 200)
+        raise CheckpointError(f"{place} does not hold the networks that its header describes ({reason}).") from None
+    return Model(generator.to(device), discriminator and discriminator.to(device), card)
 
 
 def save(model: Model, path: str | Path, dtype: torch.dtype = torch.float32) -> Path:
@@ -56,12 +63,16 @@ def save(model: Model, path: str | Path, dtype: torch.dtype = torch.float32) -> 
     return write_checkpoint(path, tensors, describe(model.generator, model.discriminator, model.card))
 
 
+def file_of(path: str | Path) -> Path:
+    """The checkpoint file that `path` stands for: itself if it is a .safetensors file, else the one in that folder."""
+    path = Path(path)
+    return path if path.suffix == ".safetensors" else path / FILE
+
+
 def find(path: str | Path) -> Path:
     """The checkpoint file that `path` names; FileNotFoundError says where it was looked for."""
     for base in (Path(), PROJECT / "data"):
-        place = base / path
-        if place.suffix != ".safetensors":
-            place = place / FILE
+        place = file_of(base / path)
         if place.is_file():
             return place
     raise FileNotFoundError(
@@ -96,22 +107,28 @@ def build(header: dict[str, Any]) -> tuple[Generator, Discriminator | None]:
 
 
 def write_checkpoint(path: str | Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> Path:
-    """Writes beside the old file and renames over it: a kill at any moment leaves the old or the new one whole."""
-    path = Path(path)
-    if path.suffix != ".safetensors":
-        path = path / FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=path.name, suffix=".part", dir=path.parent)
+    """Writes beside the old file and renames over it: a kill at any moment leaves the old or the new one whole.
+
+    Raises OSError where the disk is full or the folder cannot be written to; the old file is intact then.
+    """
+    path = file_of(path)
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+    whole = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     try:
-        os.close(handle)
-        whole = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+        mode = temporary.stat().st_mode
         save_file(whole, temporary, {"animlab": json.dumps(header | {"version": library_version()})})
+        temporary.chmod(mode)  # safetensors leaves a file that nobody else may read
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    except (OSError, SafetensorError) as error:  # safetensors does not call a full disk an OSError
+        intact = "; the checkpoint before it is intact" if path.is_file() else ""
+        raise OSError(f"{path} could not be written ({error}){intact}.") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
     return path
 
 
@@ -120,15 +137,15 @@ def read_checkpoint(path: Path, prefixes: tuple[str, ...] = ("",)) -> tuple[dict
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get("animlab", "null"))
-            if header is None:
+            if not isinstance(header, dict):
                 raise CheckpointError(f"{path} is a safetensors file, but not a checkpoint written by animlab.")
-            if header["format"] != FORMAT:
+            if header.get("format") != FORMAT:
                 raise CheckpointError(
-                    f"{path} has checkpoint format {header['format']}, this animlab reads {FORMAT}; update animlab."
+                    f"{path} has checkpoint format {header.get('format')}, this animlab reads {FORMAT}; update animlab."
                 )
             names = [name for name in list(file.keys()) if name.startswith(prefixes)]
             tensors = {name: file.get_tensor(name) for name in names}
-    except (SafetensorError, json.JSONDecodeError, KeyError) as error:
+    except (SafetensorError, json.JSONDecodeError) as error:
         raise CheckpointError(
             f"{path} is damaged or no checkpoint at all ({error}); train again or fetch it anew."
         ) from None
@@ -143,14 +160,6 @@ def with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def without_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Those tensors whose names start with `prefix`, under the rest of their names."""
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def _fill(net: nn.Module, tensors: dict[str, Tensor], prefix: str) -> None:
-    try:
-        net.load_state_dict(without_prefix(prefix, tensors))
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise CheckpointError(f"The weights do not fit the networks that the header describes: {reason}") from None
 
 
 def library_version() -> str:

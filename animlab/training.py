@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -105,7 +105,7 @@ def fit(
     Raises ValueError for settings or frames that cannot be trained on, FileExistsError where `out` holds a run and
     resume is off, TrainingDiverged where a loss stops being a number.
     """
-    _check(clips.frames, steps)
+    _check(clips.frames, space, steps)
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     settings = {
         "dataset": clips.name,
@@ -116,11 +116,15 @@ def fit(
     }
     state = TrainingState.start(space, clips.frames.shape[3], width, settings, where)
     place = None if out is None else Path(out)
-    if place is not None and (place / checkpoints.FILE).exists():
-        if not resume:
-            raise FileExistsError(f"{place} already holds a run: pass resume=True to go on, or name another folder.")
-        state.restore(place)
-    return _loop(state, clips, steps, seconds or math.inf, place, callbacks, sample_every, checkpoint_every, progress)
+    if place is not None:
+        file = checkpoints.file_of(place)
+        if file.exists():
+            if not resume:
+                raise FileExistsError(f"{place} already holds a run: pass resume=True to go on, or name another place.")
+            state.restore(place)
+        file.parent.mkdir(parents=True, exist_ok=True)  # a bad place shows now, not at the first checkpoint
+    limit = math.inf if seconds is None else seconds
+    return _loop(state, clips, steps, limit, place, callbacks, sample_every, checkpoint_every, progress)
 
 
 def _loop(
@@ -135,20 +139,15 @@ def _loop(
     progress: bool,
 ) -> Run:
     history: dict[str, list[float]] = {}
-    first, began, saved = state.step, time.perf_counter(), state.step
+    first, began = state.step, time.perf_counter()
     model = state.model()
     record = Record(state.step, steps, {}, 0.0, 0.0, model)
     with _interrupts() as interrupted, tqdm(total=steps, initial=first, disable=not progress, unit="step") as bar:
         while state.step < steps and record.seconds < limit and not interrupted():
             losses = state.advance(clips.frames)
-            wrong = [name for name, value in losses.items() if not math.isfinite(value)]
-            if wrong:
-                kept = f"the checkpoint of step {saved} in {out} is intact" if out and saved else "nothing was saved"
-                raise TrainingDiverged(
-                    f"Training diverged at step {state.step}: {wrong[0]} is {losses[wrong[0]]}; {kept}. "
-                    "Try preset='stable', a lower learning rate or another seed."
-                )
             for name, value in losses.items():
+                if not math.isfinite(value):
+                    raise state.diverged(f"{name} is {value}")
                 history.setdefault(name, []).append(value)
             seconds = time.perf_counter() - began
             speed = (state.step - first) * state.preset.batch / seconds
@@ -162,9 +161,8 @@ def _loop(
                     callback.on_sample(record)
             if out is not None and state.step % checkpoint_every == 0:
                 state.save(out)
-                saved = state.step
         stopped = interrupted()
-    if out is not None and saved < state.step:
+    if out is not None and state.saved < state.step:
         state.save(out)
     if stopped:
         rest = f"; go on with fit(…, out={str(out)!r}, resume=True)" if out else ""
@@ -177,7 +175,10 @@ def _loop(
 
 @dataclass
 class TrainingState:
-    """Everything that a next step depends on: networks, their running average, optimisers, random state, step count."""
+    """Everything that a next step depends on: networks, their running average, optimisers, random state, step count.
+
+    saved: the step of the last checkpoint, 0 before the first.
+    """
 
     generator: Generator
     discriminator: Discriminator
@@ -189,6 +190,7 @@ class TrainingState:
     settings: dict[str, Any]
     device: torch.device
     step: int = 0
+    saved: int = 0
 
     @classmethod
     def start(
@@ -197,7 +199,7 @@ class TrainingState:
         """Fresh networks from the seed. The caller's random state is left alone."""
         preset = Preset(**settings["preset_values"])
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(settings["seed"])
+            torch.default_generator.manual_seed(settings["seed"])
             generator = Generator(space, channels, width, preset.centre_c)
             discriminator = Discriminator(space, channels, width, preset.centre_c, preset.norm)
         for net in (generator, discriminator):
@@ -258,19 +260,35 @@ class TrainingState:
             for i, moments in optimizer.state_dict()["state"].items():
                 tensors |= checkpoints.with_prefix(f"training.{name}_optimizer.{i}.", moments)
         tensors["training.rng"] = self.rng.get_state()
+        for name, tensor in tensors.items():
+            if not tensor.isfinite().all():
+                raise self.diverged(f"{name} is not finite")
         header = checkpoints.describe(self.average, self.discriminator, self.settings)
         checkpoints.write_checkpoint(out, tensors, header)
+        self.saved = self.step
+
+    def diverged(self, what: str) -> TrainingDiverged:
+        """The error to raise where `what` went wrong."""
+        kept = f"the checkpoint of step {self.saved} is intact" if self.saved else "nothing was saved"
+        return TrainingDiverged(
+            f"Training diverged at step {self.step}: {what}; {kept}. "
+            "Try preset='stable', a lower learning rate or another seed."
+        )
 
     def restore(self, out: Path) -> None:
         """Takes up the run that was saved in `out`; ValueError where it was begun with other settings."""
-        tensors, header = checkpoints.read_checkpoint(out / checkpoints.FILE)
+        tensors, header = checkpoints.read_checkpoint(checkpoints.file_of(out))
         if "training.rng" not in tensors:
             raise ValueError(f"{out} holds a finished model without its training state, so it cannot be resumed.")
         mine = checkpoints.describe(self.average, self.discriminator, self.settings)
-        for key in ("space", "channels", "generator", "discriminator"):
-            _same(out, key, header[key], mine[key])
-        for key, value in self.settings.items():
-            _same(out, key, header["card"].get(key), json.loads(json.dumps(value)))
+        for key in ("card", "space", "channels", "generator", "discriminator"):
+            was = dict(_leaves(key, header[key]))
+            for name, now in _leaves(key, json.loads(json.dumps(mine[key]))):
+                if was.get(name) != now:
+                    raise ValueError(
+                        f"The run in {out} was begun with {name} = {was.get(name)}, not {now}: "
+                        "resume with the same or anew."
+                    )
         part = checkpoints.without_prefix
         self.average.load_state_dict(part("generator.", tensors))
         self.discriminator.load_state_dict(part("discriminator.", tensors))
@@ -285,8 +303,7 @@ class TrainingState:
                 state[int(i)][moment] = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
             optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
         self.rng.set_state(tensors["training.rng"])
-        self.step = header["card"]["steps"]
-        self.settings["steps"] = self.step
+        self.step = self.saved = self.settings["steps"] = header["card"]["steps"]
 
 
 def find_preset(preset: str | Preset) -> Preset:
@@ -298,22 +315,30 @@ def find_preset(preset: str | Preset) -> Preset:
     return PRESETS[preset]
 
 
-def _same(out: Path, key: str, was: object, now: object) -> None:
-    if was != now:
-        raise ValueError(f"The run in {out} was begun with {key} = {was}, not {now}: resume with the same or anew.")
+def _leaves(name: str, tree: Any) -> Iterator[tuple[str, Any]]:
+    """Every value in nested dicts, with its own name."""
+    if not isinstance(tree, dict):
+        yield name, tree
+        return
+    for key, value in tree.items():
+        yield from _leaves(key, value)
 
 
-def _check(frames: np.ndarray, steps: int) -> None:
+def _check(frames: np.ndarray, space: LabelSpace, steps: int) -> None:
     if frames.ndim != 4 or frames.shape[1:3] != (64, 64) or frames.shape[3] not in (1, 3) or frames.dtype != np.uint8:
         raise ValueError(f"Training takes uint8 frames (N, 64, 64, 1 or 3), got {frames.dtype} {frames.shape}.")
     if len(frames) == 0:
         raise ValueError("Training needs at least one frame, got none.")
+    if space.n_c < 1:
+        raise ValueError("Training needs at least one continuous label, got n_c=0.")
     if steps < 1:
         raise ValueError(f"Training needs at least one step, got steps={steps}.")
 
 
 def _precision(precision: Precision, device: torch.device) -> str:
     """bf16 where the machine multiplies it natively (some processors only emulate it, slowly), else fp32."""
+    if precision not in get_args(Precision):
+        raise ValueError(f"No precision is named {precision!r}; there are {', '.join(map(repr, get_args(Precision)))}.")
     if precision != "auto":
         return precision
     if device.type == "cuda":

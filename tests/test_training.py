@@ -1,0 +1,516 @@
+"""The two-stage step against a slow one written out here; fit: EMA, exact resume, Ctrl-C, divergence, bad input."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch.nn import functional as F
+
+import animlab
+from animlab import PRESETS, Callback, Clips, LabelSpace, Preset
+from animlab.step import train_step
+from animlab.training import TrainingDiverged, TrainingState
+from animlab.views import label_view
+
+SPACE = LabelSpace(n_z=3, n_d=4, n_c=2)
+SMALL = {name: replace(preset, batch=8) for name, preset in PRESETS.items()}
+SMALL["relativistic"] = Preset(norm="none", loss="relativistic", gamma=0.1, batch=8)
+FILE = "model.safetensors"
+
+
+def make_clips(frames: np.ndarray | None = None) -> Clips:
+    """Pictures of noise (or `frames`) as one clip."""
+    if frames is None:
+        frames = np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), np.uint8)
+    table = np.zeros(1, [("start", "i8"), ("length", "i8"), ("class", "U8"), ("take", "i8")])
+    table["length"] = len(frames)
+    return Clips(frames, table, "noise")
+
+
+def small_fit(preset: str = "stable", steps: int = 6, clips: Clips | None = None, **options) -> animlab.Run:
+    """A run of tiny networks that shows nothing."""
+    options = {"width": 0.1, "precision": "fp32", "progress": False} | options
+    return animlab.fit(make_clips() if clips is None else clips, SPACE, SMALL.get(preset, preset), steps, **options)
+
+
+def weights(*nets: torch.nn.Module) -> list[torch.Tensor]:
+    """Copies of everything that the networks remember."""
+    return [value.clone() for net in nets for value in net.state_dict().values()]
+
+
+def same(first: list[torch.Tensor], second: list[torch.Tensor]) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def model_weights(run: animlab.Run) -> list[torch.Tensor]:
+    return weights(run.model.generator, run.model.discriminator)
+
+
+def assert_same_file(first: Path, second: Path) -> None:
+    """Bit for bit the same networks, optimisers and random state."""
+    one, other = load_file(first / FILE), load_file(second / FILE)
+    assert one.keys() == other.keys()
+    assert [name for name in one if not torch.equal(one[name], other[name])] == []
+
+
+# The step -------------------------------------------------------------------------------------------------------------
+
+
+def slow_step(generator, discriminator, real, labels, preset, rng, lr):
+    """The step as the paper tells it, with PyTorch's losses, one backward pass a loss, and gradient descent by hand."""
+
+    def descend(net, terms):
+        parameters = list(net.parameters())
+        total = [torch.zeros_like(p) for p in parameters]
+        for weight, loss in terms:
+            gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+            for sum_, gradient in zip(total, gradients):
+                if gradient is not None:  # R1 does not depend on the last bias
+                    sum_ += weight * gradient
+        with torch.no_grad():
+            for p, gradient in zip(parameters, total):
+                p -= lr * gradient
+
+    def label_terms(d_logits, c_hat):
+        d, c = labels.d[: len(d_logits)].argmax(dim=1), labels.c[: len(c_hat)]
+        return [(preset.lambda_d, F.cross_entropy(d_logits, d)), (preset.lambda_c, F.mse_loss(c_hat, c))]
+
+    def penalty(frame):
+        """½‖∇ score‖² of a single frame."""
+        frame = frame[None].clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(discriminator(frame)[0].sum(), frame, create_graph=True)
+        return 0.5 * gradient.norm() ** 2
+
+    bce, n = F.binary_cross_entropy_with_logits, len(real)
+    blurred, relativistic = preset.label_view == "blurred", preset.loss == "relativistic"
+    ones, zeros = torch.ones(n, 1), torch.zeros(n, 1)
+
+    fake = generator(labels).detach()
+    views = [label_view(fake[: n // 2], rng)] if blurred else []  # its labels are those of the fakes it shows
+    score, d_logits, c_hat = discriminator(torch.cat([real, fake, *views]))
+    real_score, fake_score, read = score[:n], score[n : 2 * n], slice(2 * n if blurred else n, None)
+    terms = label_terms(d_logits[read], c_hat[read])
+    if relativistic:
+        terms.append((1, bce(real_score - fake_score, ones)))
+    else:
+        terms += [(1, bce(real_score, ones)), (1, bce(fake_score, zeros))]
+    if preset.gamma:
+        terms += [(preset.gamma / n, penalty(frame)) for frame in torch.cat([real, fake])]
+    descend(discriminator, terms)
+
+    fake = generator(labels)
+    views = [label_view(fake[: n // 2], rng)] if blurred else []
+    score, d_logits, c_hat = discriminator(torch.cat([fake, *views]))
+    read = slice(n if blurred else 0, None)
+    margin = score[:n] - real_score.detach() if relativistic else score[:n]
+    terms = [*label_terms(d_logits[read], c_hat[read]), (1, bce(margin, ones))]
+    if preset.lambda_still:
+        change = F.avg_pool2d(fake[n // 2 :] - fake[: n // 2], 4).reshape(n // 2, -1)
+        spread = change.norm(p=1, dim=1) / change.norm(p=2, dim=1) / change.shape[1] ** 0.5
+        terms.append((preset.lambda_still, spread.mean()))
+    descend(generator, terms)
+
+
+def step_inputs(preset: Preset, rng: torch.Generator):
+    """Networks that see large enough gradients, and a batch."""
+    torch.manual_seed(1)
+    generator = animlab.Generator(SPACE, 3, 0.1, preset.centre_c)
+    discriminator = animlab.Discriminator(SPACE, 3, 0.1, preset.centre_c, preset.norm)
+    real = torch.rand(8, 3, 64, 64, generator=rng) * 2 - 1
+    return generator, discriminator, real, SPACE.sample_pairs(8, rng)
+
+
+def ours(nets, optimizers, real, labels, preset, seed=5):
+    rng = torch.Generator().manual_seed(seed)
+    return train_step(*nets, *optimizers, real, labels, preset, lambda: torch.autocast("cpu", enabled=False), rng)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_one_step_equals_the_slow_one(name, rng):
+    """Gradient descent moves each weight in proportion to its gradient, so that equal weights mean equal gradients."""
+    preset, lr = SMALL[name], 0.01
+    *nets, real, labels = step_inputs(preset, rng)
+    slow, before = [deepcopy(net) for net in nets], [deepcopy(net) for net in nets]
+    ours(nets, [torch.optim.SGD(net.parameters(), lr) for net in nets], real, labels, preset)
+    slow_step(*slow, real, labels, preset, torch.Generator().manual_seed(5), lr)
+    for net, expected, start in zip(nets, slow, before):
+        for (key, value), there, old in zip(net.named_parameters(), expected.parameters(), start.parameters()):
+            moved = (there - old).abs().max().item()
+            error = (value - there).abs().max().item()
+            assert error <= 1e-4 * moved + 1e-7, f"{key}: off by {error:.2g} of a move of {moved:.2g}"
+        # nearly every weight is told where to go, or the comparison above would say nothing
+        steps = torch.cat([(a - b).flatten() for a, b in zip(net.parameters(), start.parameters())])
+        assert (steps.abs() > 0).float().mean() > 0.6
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_each_stage_moves_one_network(name, rng):
+    *nets, real, labels = step_inputs(SMALL[name], rng)
+    optimizers = [torch.optim.SGD(net.parameters(), 0.01) for net in nets]
+    seen = [[[p.detach().clone() for p in net.parameters()] for net in nets]]  # [moment][0 is G, 1 is D]
+    grads = []  # D's at the two moments
+
+    def look(*_):
+        seen.append([[p.detach().clone() for p in net.parameters()] for net in nets])
+        grads.append([p.grad.clone() for p in nets[1].parameters()])
+
+    for optimizer in reversed(optimizers):
+        optimizer.register_step_post_hook(look)
+    ours(nets, optimizers, real, labels, SMALL[name])
+    start, after_stage_1, after_stage_2 = seen
+    assert same(start[0], after_stage_1[0]) and not same(start[1], after_stage_1[1])
+    assert not same(after_stage_1[0], after_stage_2[0]) and same(after_stage_1[1], after_stage_2[1])
+    assert same(*grads)  # D was frozen: stage 2 left no gradient in it
+    assert all(p.requires_grad for net in nets for p in net.parameters())
+
+
+def test_one_batch_of_fakes_serves_both_stages(rng):
+    *nets, real, labels = step_inputs(SMALL["paper"], rng)
+    ours(nets, [torch.optim.SGD(net.parameters(), 0.01) for net in nets], real, labels, SMALL["paper"])
+    passes = [m.num_batches_tracked.item() for net in nets for m in net.modules() if hasattr(m, "num_batches_tracked")]
+    assert passes == [1, 1, 1, 1, 2, 2]  # G's batch norms saw one batch, D's one a stage
+
+
+def test_losses_of_a_step_are_pytorchs(rng):
+    preset = SMALL["paper"]
+    generator, discriminator, real, labels = step_inputs(preset, rng)
+    with torch.no_grad():
+        score, d_logits, c_hat = deepcopy(discriminator)(torch.cat([real, deepcopy(generator)(labels)]))
+    nets = generator, discriminator
+    losses = ours(nets, [torch.optim.SGD(net.parameters(), 0.0) for net in nets], real, labels, preset)
+    told = torch.cat([torch.ones(8, 1), torch.zeros(8, 1)])
+    lambda_d = F.cross_entropy(d_logits[8:], labels.d)
+    lambda_c = F.mse_loss(c_hat[8:], labels.c)
+    assert losses["lambda_d"].item() == pytest.approx(lambda_d.item(), rel=1e-4)
+    assert losses["lambda_c"].item() == pytest.approx(lambda_c.item(), rel=1e-4)
+    bce = 2 * F.binary_cross_entropy_with_logits(score, told)  # two means of 8, not one of 16
+    assert losses["d_loss"].item() == pytest.approx((bce + lambda_d + lambda_c).item(), rel=1e-4)
+    assert not any(value.requires_grad for value in losses.values())
+
+
+# The loop -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("frozen", "moving"), [("lr_g", "discriminator"), ("lr_d", "generator")])
+def test_each_network_has_its_own_learning_rate(frozen, moving):
+    preset = replace(SMALL["paper"], **{frozen: 0.0})
+    before, after = (animlab.fit(make_clips(), SPACE, preset, n, width=0.1, progress=False).model for n in (1, 3))
+    for name in ("generator", "discriminator"):
+        pairs = zip(getattr(before, name).parameters(), getattr(after, name).parameters())
+        assert all(torch.equal(a, b) for a, b in pairs) == (name != moving)
+
+
+def test_the_average_equals_one_by_hand():
+    settings = {"seed": 0, "precision": "fp32"}
+    preset = replace(SMALL["stable"], ema=0.5)
+    state = TrainingState.start(SPACE, 3, 0.1, settings | {"preset_values": vars(preset)}, torch.device("cpu"))
+    by_hand = [p.detach().double() for p in state.generator.parameters()]
+    for decay in [n / (n + 10) for n in range(1, 10)] + [0.5] * 3:  # follows closely at first, then ema
+        state.advance(make_clips().frames)
+        by_hand = [decay * a + (1 - decay) * p.detach().double() for a, p in zip(by_hand, state.generator.parameters())]
+    assert state.step == 12
+    for mine, there, raw in zip(state.average.parameters(), by_hand, state.generator.parameters()):
+        assert torch.allclose(mine.double(), there, atol=1e-6)
+        assert not torch.equal(mine, raw)
+    assert all(torch.equal(a, b) for a, b in zip(state.average.buffers(), state.generator.buffers()))
+
+
+def test_the_paper_preset_plays_the_newest_weights(tmp_path):
+    small_fit("paper", 3, out=tmp_path)
+    tensors = load_file(tmp_path / FILE)
+    raw = {name.removeprefix("training."): x for name, x in tensors.items() if name.startswith("training.generator.")}
+    assert raw and all(torch.equal(tensors[name], value) for name, value in raw.items())
+
+
+def test_the_seed_decides_everything():
+    torch.manual_seed(1)
+    first = model_weights(small_fit(seed=3))
+    torch.manual_seed(2)
+    before = torch.get_rng_state()
+    second, other = model_weights(small_fit(seed=3)), model_weights(small_fit(seed=4))
+    assert same(first, second) and not same(first, other)
+    assert torch.equal(torch.get_rng_state(), before)  # the reader's own random numbers are left alone
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("preset", SMALL)
+def test_resumed_equals_uninterrupted(preset, precision, tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    once = small_fit(preset, 5, precision=precision, out=whole)
+    small_fit(preset, 2, precision=precision, out=parts)
+    again = small_fit(preset, 5, precision=precision, out=parts, resume=True)
+    assert_same_file(whole, parts)
+    assert same(model_weights(once), model_weights(again))
+    assert again.step == 5 and len(again.history["d_loss"]) == 3  # of this call
+    for name, values in again.history.items():
+        assert np.array_equal(values, once.history[name][2:])
+
+
+def test_resuming_a_finished_run_changes_nothing(tmp_path):
+    small_fit(steps=2, out=tmp_path)
+    before = (tmp_path / FILE).read_bytes()
+    run = small_fit(steps=2, out=tmp_path, resume=True)
+    assert run.step == 2 and run.history == {} and (tmp_path / FILE).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("key", "other"),
+    [
+        ("seed", {"seed": 1}),
+        ("norm", {"preset": "paper"}),
+        ("lambda_c", {"preset": replace(PRESETS["stable"], batch=8, lambda_c=3.0)}),
+        ("width", {"width": 0.2}),
+        ("precision", {"precision": "bf16"}),
+        ("channels", {"clips": make_clips(np.zeros((40, 64, 64, 1), np.uint8))}),
+        ("dataset", {"clips": replace(make_clips(), name="other")}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_resume_refuses_other_settings(key, other, tmp_path):
+    small_fit(steps=1, out=tmp_path)
+    message = rf"^The run in \S+ was begun with {key} = .*: resume with the same or anew\.$"
+    with pytest.raises(ValueError, match=message):
+        small_fit(**({"steps": 2, "out": tmp_path, "resume": True} | other))
+
+
+def test_a_finished_model_cannot_be_resumed(tmp_path):
+    animlab.save(small_fit(steps=1).model, tmp_path)
+    with pytest.raises(ValueError, match=r"without its training state, so it cannot be resumed\.$"):
+        small_fit(out=tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("place", ["run", "weights.safetensors"])
+def test_a_run_is_not_overwritten(place, tmp_path):
+    small_fit(steps=1, out=tmp_path / place)
+    before = animlab.checkpoints.find(tmp_path / place).read_bytes()
+    with pytest.raises(FileExistsError, match=r"holds a run: pass resume=True to go on, or name another place\.$"):
+        small_fit(steps=1, seed=1, out=tmp_path / place)
+    assert animlab.checkpoints.find(tmp_path / place).read_bytes() == before
+
+
+def test_a_bad_place_shows_before_training(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    followed = Follow()
+    with pytest.raises(OSError):
+        small_fit(out=tmp_path / "file" / "run", callbacks=[followed])
+    assert followed.calls == []
+
+
+# Ctrl-C ---------------------------------------------------------------------------------------------------------------
+
+
+class Interrupt(Callback):
+    """Presses Ctrl-C once, in the middle of step `at` as far as the loop can tell."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+    def on_step(self, record):
+        if record.step == self.at:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0)  # the interpreter delivers the signal here at the latest
+
+
+def test_an_interrupt_leaves_a_checkpoint_to_go_on_from(tmp_path, capsys):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    handler = signal.getsignal(signal.SIGINT)
+    run = small_fit(steps=5, out=parts, callbacks=[Interrupt(3)])
+    assert run.interrupted and run.step == 3 and signal.getsignal(signal.SIGINT) is handler
+    assert re.fullmatch(r"Interrupted after step 3 of 5; go on with fit\(.*resume=True\)\.\n", capsys.readouterr().err)
+    assert not small_fit(steps=5, out=parts, resume=True).interrupted
+    small_fit(steps=5, out=whole)
+    assert_same_file(whole, parts)
+
+
+SUBPROCESS = """
+import sys
+sys.path.insert(0, {tests!r})
+from test_training import Callback, small_fit
+
+class Tell(Callback):
+    def on_step(self, record):
+        print(record.step, flush=True)
+
+run = small_fit(steps=10**6, out={out!r}, callbacks=[Tell()])
+print("ended", run.step, run.interrupted, flush=True)
+"""
+
+
+def test_ctrl_c_in_another_process(tmp_path):
+    """Also resume across processes: this one goes on from the other's checkpoint."""
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    script = SUBPROCESS.format(tests=str(Path(__file__).parent), out=str(parts))
+    child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert child.stdout.readline() == "1\n"
+    child.send_signal(signal.SIGINT)
+    *_, last = child.communicate(timeout=60)[0].splitlines()
+    word, step, interrupted = last.split()
+    assert (word, interrupted, child.returncode) == ("ended", "True", 0)
+    assert animlab.load(parts).card["steps"] == int(step)
+    small_fit(steps=int(step) + 2, out=parts, resume=True)
+    small_fit(steps=int(step) + 2, out=whole)
+    assert_same_file(whole, parts)
+
+
+# Divergence -----------------------------------------------------------------------------------------------------------
+
+
+class Poison(Callback):
+    """Puts NaN into a weight of D after step `at`."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+    def on_step(self, record):
+        if record.step == self.at:
+            with torch.no_grad():
+                next(record.model.discriminator.parameters()).fill_(torch.nan)
+
+
+def test_nan_stops_with_the_loss_and_the_step(tmp_path):
+    message = r"^Training diverged at step 5: d_loss is nan; the checkpoint of step 3 is intact\. Try "
+    with pytest.raises(TrainingDiverged, match=message):
+        small_fit(steps=9, out=tmp_path, checkpoint_every=3, callbacks=[Poison(4)])
+    small_fit(steps=3, out=tmp_path / "clean")
+    assert_same_file(tmp_path, tmp_path / "clean")
+
+
+def test_nan_weights_never_become_a_checkpoint(tmp_path):
+    """The losses of step 4 were fine still; what step 4 would save is not."""
+    message = r"diverged at step 4: discriminator\.\S+ is not finite; the checkpoint of step 2 is intact"
+    with pytest.raises(TrainingDiverged, match=message):
+        small_fit(steps=9, out=tmp_path, checkpoint_every=2, callbacks=[Poison(4)])
+    assert animlab.load(tmp_path).card["steps"] == 2
+
+
+def test_a_huge_learning_rate_diverges_and_says_so():
+    preset = replace(SMALL["paper"], lr_g=1e30, lr_d=1e30)
+    message = r"^Training diverged at step \d: \w+ is (nan|inf); nothing was saved\. Try "
+    with pytest.raises(TrainingDiverged, match=message):
+        animlab.fit(make_clips(), SPACE, preset, 50, width=0.1, progress=False)
+
+
+# Callbacks, progress, limits ------------------------------------------------------------------------------------------
+
+
+class Follow(Callback):
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, int]] = []
+        self.records: list[animlab.Record] = []
+
+    def on_step(self, record):
+        self.calls.append(("step", record.step))
+        self.records.append(record)
+
+    def on_sample(self, record):
+        self.calls.append(("sample", record.step))
+
+    def on_end(self, record):
+        self.calls.append(("end", record.step))
+
+
+def test_callbacks_in_order_with_their_records():
+    follow = Follow()
+    run = small_fit(steps=5, sample_every=2, callbacks=[Callback(), follow])
+    marks = [(n, kind) for n in range(1, 6) for kind in ("step", "sample") if kind == "step" or n % 2 == 0]
+    assert follow.calls == [(kind, n) for n, kind in marks] + [("end", 5)]
+    assert {record.steps for record in follow.records} == {5}
+    assert [record.model for record in follow.records] == [run.model] * 5
+    assert set(run.history) == {"d_loss", "g_loss", "lambda_d", "lambda_c"}
+    for name, values in run.history.items():
+        assert values.tolist() == pytest.approx([record.losses[name] for record in follow.records])
+    last = follow.records[-1]
+    assert last.frames_per_second == pytest.approx(5 * 8 / last.seconds) and run.seconds >= last.seconds > 0
+
+
+def test_without_out_and_progress_nothing_is_written_or_printed(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    run = small_fit(steps=2, checkpoint_every=1, sample_every=1)
+    assert list(tmp_path.iterdir()) == [] and run.out is None
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_progress_bar_shows_losses_and_speed(capsys):
+    small_fit(steps=3, progress=True)
+    shown = capsys.readouterr().err
+    for part in ("3/3", "frames/s=", "d_loss=", "g_loss=", "lambda_d=", "lambda_c="):
+        assert part in shown
+
+
+@pytest.mark.parametrize(("seconds", "most"), [(0.0, 0), (0.3, 10**9)])
+def test_a_time_limit_ends_the_call(seconds, most):
+    began = time.perf_counter()
+    run = small_fit(steps=10**9, seconds=seconds)
+    assert (run.step > 0) == (seconds > 0) and run.step <= most and not run.interrupted
+    assert time.perf_counter() - began < seconds + 10
+
+
+def test_the_caller_chooses_when_checkpoints_are_written(tmp_path):
+    steps = []
+
+    class Look(Callback):
+        def on_step(self, record):
+            steps.append(animlab.load(tmp_path).card["steps"] if (tmp_path / FILE).exists() else None)
+
+    small_fit(steps=6, out=tmp_path, checkpoint_every=2, callbacks=[Look()])
+    assert steps == [None, None, 2, 2, 4, 4]
+    assert animlab.load(tmp_path).card["steps"] == 6
+
+
+# What comes in --------------------------------------------------------------------------------------------------------
+
+
+def test_grey_frames_train():
+    run = small_fit(steps=1, clips=make_clips(np.random.default_rng(0).integers(0, 256, (9, 64, 64, 1), np.uint8)))
+    assert run.model.animate(frames=2).shape == (2, 64, 64, 1)
+
+
+def test_read_only_memory_maps_train(tmp_path):
+    np.save(tmp_path / "frames.npy", make_clips().frames)
+    mapped = make_clips(np.load(tmp_path / "frames.npy", mmap_mode="r"))
+    assert same(model_weights(small_fit(steps=2, clips=mapped)), model_weights(small_fit(steps=2)))
+
+
+@pytest.mark.parametrize(
+    ("frames", "said"),
+    [
+        (np.zeros((9, 32, 64, 3), np.uint8), "(9, 32, 64, 3)"),
+        (np.zeros((9, 64, 64, 2), np.uint8), "(9, 64, 64, 2)"),
+        (np.zeros((9, 64, 64), np.uint8), "(9, 64, 64)"),
+        (np.zeros((9, 64, 64, 3), np.float32), "float32"),
+        (np.zeros((0, 64, 64, 3), np.uint8), "got none"),
+    ],
+)
+def test_frames_that_do_not_train(frames, said):
+    with pytest.raises(ValueError, match=rf"^Training (takes|needs) [^.]*{re.escape(said)}[^.]*\.$"):
+        small_fit(clips=make_clips(frames))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"preset": "papr"}, "No preset is named 'papr'; there are 'paper', 'stable'."),
+        ({"steps": 0}, "Training needs at least one step, got steps=0."),
+        ({"precision": "fp8"}, "No precision is named 'fp8'; there are 'auto', 'bf16', 'fp32'."),
+    ],
+)
+def test_settings_that_do_not_train(options, said):
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
+        small_fit(**options)
+
+
+def test_labels_without_c_do_not_train():
+    with pytest.raises(ValueError, match=r"^Training needs at least one continuous label, got n_c=0\.$"):
+        animlab.fit(make_clips(), LabelSpace(n_c=0), progress=False)
