@@ -43,8 +43,10 @@ class Picture:
 
     def __init__(self, figure: Figure, alt: str, kind: str = "png") -> None:
         file = io.BytesIO()
-        options = {"quality": 85} if kind == "jpeg" else {}
-        figure.savefig(file, format=kind, dpi=130, bbox_inches="tight", pil_kwargs=options)
+        if kind == "jpeg":  # small pictures enlarged: more pixels would only weigh
+            figure.savefig(file, format=kind, dpi=100, bbox_inches="tight", pil_kwargs={"quality": 85})
+        else:
+            figure.savefig(file, format=kind, dpi=150, bbox_inches="tight")
         self.data, self.kind, self.alt = file.getvalue(), kind, alt
 
     def __repr__(self) -> str:

@@ -95,6 +95,8 @@ class LabelPlayer(widgets.VBox):
             options=range(n_d), value=d,
         )  # fmt: skip
         self.d.style.button_width = "2.6em"
+        for row in ("jupyter-widgets", "widget-inline-hbox"):  # as on every other control; 8.1 forgets them here
+            self.d.add_class(row)
         self.c = [
             _labelled(widgets.FloatSlider, f"c{j}", moment.format(j), value=0.5, min=0, max=1, step=0.01)
             for j in range(n_c)
@@ -103,7 +105,7 @@ class LabelPlayer(widgets.VBox):
         self.compare = _button(widgets.ToggleButton, "Compare A | B", "columns", "Pin this picture as B beside A")
         self.along = _labelled(
             widgets.Dropdown, "play along", "The c that Play moves there and back",
-            options=[(f"c{j}", j) for j in range(n_c)], layout={"width": "12em"},
+            options=[(f"c{j}", j) for j in range(n_c)],
         )  # fmt: skip
         self.play = _button(widgets.ToggleButton, "Play", "play", "Move the chosen c by itself")
         self.clock = widgets.Play(max=2 * STEPS - 1, layout={"display": "none"}, **{REPEAT: True})
@@ -133,13 +135,13 @@ class LabelPlayer(widgets.VBox):
         if self.c:
             rows += [widgets.HBox([self.along, self.play, self.clock]), self.speed]
         rows.append(widgets.HBox([self.file, self.save]))
-        return widgets.VBox(rows, layout={"margin": "0 0 0 12px"})
+        return widgets.VBox(rows, layout={"flex": "1 1 26em", "max_width": "34em", "margin": "0 0 0 8px"})
 
     def _draw(self) -> None:
         self.picture.value = to_png(self.model.frames(self.labels())[0])
         c = " ".join(f"{slider.value:.2f}" for slider in self.c)
         name = "<b>A</b> · " if self.compare.value else ""
-        self.caption.value = f"{name}d {self.d.value} · z {self.seed}<br>c {c}"
+        self.caption.value = f"<div style='line-height:1.5'>{name}d {self.d.value} · z {self.seed}<br>c {c}</div>"
 
     @_guarded
     def _redraw(self, _change: Any = None) -> None:
@@ -183,7 +185,8 @@ class LabelPlayer(widgets.VBox):
 
 
 def _labelled(kind: type[widgets.Widget], description: str, tip: str, **options: Any) -> Any:
-    return kind(description=description, style={"description_width": "7em"}, **{TOOLTIP: tip}, **options)
+    style, layout = {"description_width": "7em"}, {"width": "auto", "flex": "1 1 auto"}
+    return kind(description=description, style=style, layout=layout, **{TOOLTIP: tip}, **options)
 
 
 def _button(kind: type[widgets.Widget], description: str, icon: str, tip: str) -> Any:
@@ -194,6 +197,6 @@ def _button(kind: type[widgets.Widget], description: str, icon: str, tip: str) -
 def _picture(css_class: str) -> tuple[widgets.Image, widgets.HTML, widgets.VBox]:
     image = widgets.Image(format="png", layout={"width": SHOWN, "height": SHOWN})
     caption = widgets.HTML()
-    box = widgets.VBox([image, caption], layout={"width": "266px"})
+    box = widgets.VBox([image, caption], layout={"width": "264px"})
     box.add_class(css_class)
     return image, caption, box
