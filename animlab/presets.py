@@ -35,5 +35,5 @@ class Preset:
 
 PRESETS = {
     "paper": Preset(),
-    "stable": Preset(norm="spectral", centre_c=True, label_view="blurred", lambda_c=20.0, lambda_still=1.0, ema=0.995),
+    "stable": Preset(norm="spectral", centre_c=True, label_view="blurred", lambda_c=20.0, lambda_still=0.4, ema=0.995),
 }
