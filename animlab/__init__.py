@@ -5,17 +5,19 @@ from typing import Any
 
 from . import metrics
 from .animation import filmstrip, save_animation
-from .checkpoints import load, save
+from .checkpoints import CheckpointError, load, save
 from .datasets import Clips, load_dataset
 from .labels import Labels, LabelSpace
 from .model import Model
 from .networks import Discriminator, Generator
 from .presets import PRESETS, Preset
+from .state import TrainingDiverged
 from .training import Callback, Record, Run, fit
 
 __all__ = [
     "PRESETS",
     "Callback",
+    "CheckpointError",
     "Clips",
     "Discriminator",
     "Generator",
@@ -26,6 +28,7 @@ __all__ = [
     "Preset",
     "Record",
     "Run",
+    "TrainingDiverged",
     "filmstrip",
     "fit",
     "load",

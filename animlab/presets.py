@@ -37,3 +37,17 @@ PRESETS = {
     "paper": Preset(),
     "stable": Preset(norm="spectral", centre_c=True, label_view="blurred", lambda_c=20.0, lambda_still=0.4, ema=0.995),
 }
+
+
+def find_preset(preset: str | Preset) -> Preset:
+    """The preset of that name, or the one given; ValueError lists the names."""
+    if isinstance(preset, Preset):
+        return preset
+    if preset not in PRESETS:
+        raise ValueError(f"No preset is named {preset!r}; there are {', '.join(map(repr, PRESETS))}.")
+    return PRESETS[preset]
+
+
+def name_of(preset: Preset) -> str:
+    """The name under which these values are known, "custom" where they are not."""
+    return next((name for name, known in PRESETS.items() if known == preset), "custom")

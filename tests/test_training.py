@@ -21,7 +21,7 @@ from torch.nn import functional as F
 import animlab
 from animlab import PRESETS, Callback, Clips, LabelSpace, Preset
 from animlab.step import train_step
-from animlab.training import TrainingDiverged, TrainingState
+from animlab.state import TrainingDiverged, TrainingState
 from animlab.views import label_view
 
 SPACE = LabelSpace(n_z=3, n_d=4, n_c=2)
@@ -39,10 +39,11 @@ def make_clips(frames: np.ndarray | None = None) -> Clips:
     return Clips(frames, table, "noise")
 
 
-def small_fit(preset: str = "stable", steps: int = 6, clips: Clips | None = None, **options) -> animlab.Run:
+def small_fit(preset: str | Preset = "stable", steps: int = 6, clips: Clips | None = None, **options) -> animlab.Run:
     """A run of tiny networks that shows nothing."""
     options = {"width": 0.1, "precision": "fp32", "progress": False} | options
-    return animlab.fit(make_clips() if clips is None else clips, SPACE, SMALL.get(preset, preset), steps, **options)
+    values = SMALL.get(preset, preset) if isinstance(preset, str) else preset
+    return animlab.fit(make_clips() if clips is None else clips, SPACE, values, steps, **options)
 
 
 def weights(*nets: torch.nn.Module) -> list[torch.Tensor]:
@@ -503,6 +504,8 @@ def test_frames_that_do_not_train(frames, said):
     [
         ({"preset": "papr"}, "No preset is named 'papr'; there are 'paper', 'stable'."),
         ({"steps": 0}, "Training needs at least one step, got steps=0."),
+        ({"preset": Preset(batch=7)}, "Training takes batches of an even number of frames, got batch=7."),
+        ({"preset": Preset(batch=0)}, "Training takes batches of an even number of frames, got batch=0."),
         ({"precision": "fp8"}, "No precision is named 'fp8'; there are 'auto', 'bf16', 'fp32'."),
     ],
 )

@@ -25,8 +25,7 @@ from tqdm import tqdm
 import animlab
 from animlab import losses
 from animlab.frames import to_tensor
-from animlab.presets import Preset
-from animlab.training import name_of
+from animlab.presets import Preset, name_of
 from animlab.views import label_view
 
 HERE = Path(__file__).resolve().parent

@@ -85,7 +85,7 @@ def train(name: str, clips: animlab.Clips, seconds: float, width: float, out: Pa
         animlab.fit(clips, space, preset=preset, steps=10**9, width=width, callbacks=[budget], progress=False)
     except OutOfTime:
         pass
-    except animlab.training.TrainingDiverged as error:
+    except animlab.TrainingDiverged as error:
         tried += f"; diverged: {error}"
     record = budget.record
     sweeps = [record.model.animate(d=0, c=j, frames=10, seed=0) for j in range(space.n_c)]

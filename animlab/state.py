@@ -1,0 +1,169 @@
+"""The state of a training run: what a next step depends on, saved and restored exactly."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import checkpoints
+from .frames import to_tensor
+from .labels import LabelSpace
+from .model import Model
+from .networks import Discriminator, Generator
+from .presets import Preset
+from .step import train_step
+
+
+class TrainingDiverged(RuntimeError):
+    """A loss became NaN or infinite; the last checkpoint is from before."""
+
+
+@dataclass
+class TrainingState:
+    """Everything that a next step depends on: networks, their running average, optimisers, random state, step count.
+
+    saved: the step of the last checkpoint, 0 before the first.
+    """
+
+    generator: Generator
+    discriminator: Discriminator
+    average: Generator
+    g_optimizer: torch.optim.Adam
+    d_optimizer: torch.optim.Adam
+    rng: torch.Generator
+    preset: Preset
+    settings: dict[str, Any]
+    device: torch.device
+    step: int = 0
+    saved: int = 0
+
+    @classmethod
+    def start(
+        cls, space: LabelSpace, channels: int, width: float, settings: dict[str, Any], device: torch.device
+    ) -> TrainingState:
+        """Fresh networks from the seed. The caller's random state is left alone."""
+        preset = Preset(**settings["preset_values"])
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(settings["seed"])
+            generator = Generator(space, channels, width, preset.centre_c)
+            discriminator = Discriminator(space, channels, width, preset.centre_c, preset.norm)
+        for net in (generator, discriminator):
+            net.to(device).to(memory_format=torch.channels_last)
+        return cls(
+            generator,
+            discriminator,
+            deepcopy(generator).requires_grad_(False).eval(),
+            torch.optim.Adam(generator.parameters(), preset.lr_g, preset.betas, fused=True),
+            torch.optim.Adam(discriminator.parameters(), preset.lr_d, preset.betas, fused=True),
+            torch.Generator().manual_seed(settings["seed"]),
+            preset,
+            settings,
+            device,
+        )
+
+    def advance(self, frames: np.ndarray) -> dict[str, float]:
+        """One step on a fresh random batch of `frames`; the losses as numbers."""
+        batch = self.preset.batch
+        rows = torch.randint(len(frames), (batch,), generator=self.rng).numpy()
+        real = to_tensor(frames[rows], self.device)
+        sample = self.generator.space.sample_pairs if self.preset.lambda_still else self.generator.space.sample
+        labels = sample(batch, self.rng).to(self.device)
+        self.generator.train()
+        self.discriminator.train()
+        losses = train_step(
+            self.generator, self.discriminator, self.g_optimizer, self.d_optimizer,
+            real, labels, self.preset, self.autocast, self.rng,
+        )  # fmt: skip
+        self.step += 1
+        self._average()
+        return {name: value.item() for name, value in losses.items()}
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """bf16 where the run was begun in it."""
+        bf16 = self.settings["precision"] == "bf16"
+        return torch.autocast(self.device.type, torch.bfloat16) if bf16 else nullcontext()
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """EMA of the generator, which follows closely at first: decay min(ema, n / (n + 10))."""
+        decay = min(self.preset.ema, self.step / (self.step + 10))
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.generator.parameters()), 1 - decay)
+        for mine, new in zip(self.average.buffers(), self.generator.buffers()):
+            mine.copy_(new)
+
+    def model(self) -> Model:
+        """A Model that shares the running average and D, so that it always shows the newest step."""
+        return Model(self.average, self.discriminator, self.settings)
+
+    def save(self, out: Path) -> None:
+        """Writes the checkpoint: the model to play with and all that `restore` needs."""
+        self.settings["steps"] = self.step
+        tensors = checkpoints.with_prefix("generator.", self.average.state_dict())
+        tensors |= checkpoints.with_prefix("discriminator.", self.discriminator.state_dict())
+        tensors |= checkpoints.with_prefix("training.generator.", self.generator.state_dict())
+        for name, optimizer in (("g", self.g_optimizer), ("d", self.d_optimizer)):
+            for i, moments in optimizer.state_dict()["state"].items():
+                tensors |= checkpoints.with_prefix(f"training.{name}_optimizer.{i}.", moments)
+        tensors["training.rng"] = self.rng.get_state()
+        for name, tensor in tensors.items():
+            if not tensor.isfinite().all():
+                raise self.diverged(f"{name} is not finite")
+        header = checkpoints.describe(self.average, self.discriminator, self.settings)
+        checkpoints.write_checkpoint(out, tensors, header)
+        self.saved = self.step
+
+    def diverged(self, what: str) -> TrainingDiverged:
+        """The error to raise where `what` went wrong."""
+        kept = f"the checkpoint of step {self.saved} is intact" if self.saved else "nothing was saved"
+        return TrainingDiverged(
+            f"Training diverged at step {self.step}: {what}; {kept}. "
+            "Try preset='stable', a lower learning rate or another seed."
+        )
+
+    def restore(self, out: Path) -> None:
+        """Takes up the run that was saved in `out`; ValueError where it was begun with other settings."""
+        tensors, header = checkpoints.read_checkpoint(checkpoints.file_of(out))
+        if "training.rng" not in tensors:
+            raise ValueError(f"{out} holds a finished model without its training state, so it cannot be resumed.")
+        mine = checkpoints.describe(self.average, self.discriminator, self.settings)
+        for key in ("card", "space", "channels", "generator", "discriminator"):
+            was = dict(_leaves(key, header[key]))
+            for name, now in _leaves(key, json.loads(json.dumps(mine[key]))):
+                if was.get(name) != now:
+                    raise ValueError(
+                        f"The run in {out} was begun with {name} = {was.get(name)}, not {now}: "
+                        "resume with the same or anew."
+                    )
+        part = checkpoints.without_prefix
+        self.average.load_state_dict(part("generator.", tensors))
+        self.discriminator.load_state_dict(part("discriminator.", tensors))
+        self.generator.load_state_dict(part("training.generator.", tensors))
+        for name, optimizer in (("g", self.g_optimizer), ("d", self.d_optimizer)):
+            weights = optimizer.param_groups[0]["params"]
+            state: dict[int, dict[str, Tensor]] = {i: {} for i in range(len(weights))}
+            for key, value in part(f"training.{name}_optimizer.", tensors).items():
+                i, moment = key.split(".")
+                # Fused Adam walks weight and moments side by side in memory, so they need the same layout.
+                like = weights[int(i)]
+                state[int(i)][moment] = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
+            optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+        self.rng.set_state(tensors["training.rng"])
+        self.step = self.saved = self.settings["steps"] = header["card"]["steps"]
+
+
+def _leaves(name: str, tree: Any) -> Iterator[tuple[str, Any]]:
+    """Every value in nested dicts, with its own name."""
+    if not isinstance(tree, dict):
+        yield name, tree
+        return
+    for key, value in tree.items():
+        yield from _leaves(key, value)
