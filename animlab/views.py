@@ -17,8 +17,8 @@ def label_view(frames: Tensor, generator: torch.Generator | None = None) -> Tens
 
     A 2× blur takes texture finer than two pixels. Then each picture gets a tone curve of its own, tanh(a·(x - b)) / a,
     with a random steepness a from 1 to 6 and random levels b from -0.7 to 0.5: how dark a shirt is, or how bright the
-    wall, can hardly carry a code, while an arm that is there or not still can. No slope exceeds 1, so that nothing faint
-    is made stronger. generator: on the CPU.
+    wall, can hardly carry a code, while an arm that is there or not still can. No slope exceeds 1, so nothing faint is
+    made stronger. generator: on the CPU.
     """
     small = F.avg_pool2d(frames, 2)
     n, channels = small.shape[:2]

@@ -20,8 +20,8 @@ from torch.nn import functional as F
 
 import animlab
 from animlab import PRESETS, Callback, Clips, LabelSpace, Preset
-from animlab.step import train_step
 from animlab.state import TrainingDiverged, TrainingState
+from animlab.step import train_step
 from animlab.views import label_view
 
 SPACE = LabelSpace(n_z=3, n_d=4, n_c=2)
