@@ -12,12 +12,12 @@ from .networks import Norm
 class Preset:
     """Everything about training that is neither data nor label sizes.
 
-    The defaults are the paper's where it gives a value and our choice where it does not: batch, learning rates, betas and
-    the weights of λ_d and λ_c (and, beside the preset, n_z = 8 and PyTorch's initialisation).
+    The defaults are the paper's where it gives a value and our choice where it does not: batch, learning rates, betas
+    and the weights of λ_d and λ_c (and, beside the preset, n_z = 8 and PyTorch's initialisation).
 
     norm: what stands in D's two normalised places. loss: "bce" (Eq. 2 to 4) or "relativistic" with R1 + R2 of `gamma`.
-    centre_c: the nets see c in [-1, 1]. label_view: what D's label heads see of a fake: "plain" the frame itself, in the
-    same pass as the score; "silhouette" a second pass over views.label_view of it, so that a code has to move something.
+    centre_c: the nets see c in [-1, 1]. label_view: what D's label heads see of a fake: "plain" the frame itself, in
+    the same pass as the score; "silhouette" a second pass over views.label_view of half of the fakes.
     lambda_d, lambda_c: weights of Eq. 6 and 7. lambda_still: weight of losses.stillness_loss. lr_g, lr_d, betas: Adam.
     batch: frames a step, even. ema: decay a step of the running average of G that is played, 0 for none.
     """
@@ -39,7 +39,14 @@ class Preset:
 
 PRESETS = {
     "paper": Preset(),
-    "stable": Preset(norm="spectral", centre_c=True, label_view="silhouette", lambda_c=20.0, lambda_still=0.4, ema=0.995),
+    "stable": Preset(
+        norm="spectral",
+        centre_c=True,
+        lambda_c=20.0,
+        label_view="silhouette",
+        lambda_still=0.4,
+        ema=0.995,
+    ),
 }
 
 
