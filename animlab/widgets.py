@@ -18,9 +18,9 @@ from .model import Model
 SHOWN = "256px"  # how large a picture stands on the page; the browser enlarges it, so only 64×64 pixels travel
 STEPS = 15  # steps of Play from c = 0 to c = 1
 
-# ipywidgets 8 and 7.7 (Colab) name a few things differently.
-TOOLTIP = "tooltip" if "tooltip" in widgets.FloatSlider.class_trait_names() else "description_tooltip"
-PLAYING, REPEAT = ("playing", "repeat") if "playing" in widgets.Play.class_trait_names() else ("_playing", "_repeat")
+# ipywidgets 7.7 (Colab) names a few things differently, and there only Play's own buttons start it.
+OLD = "playing" not in widgets.Play.class_trait_names()
+TOOLTIP, PLAYING, REPEAT = ("description_tooltip", "_playing", "_repeat") if OLD else ("tooltip", "playing", "repeat")
 
 
 def _guarded(callback: Callable[..., str | None]) -> Callable[..., None]:
@@ -108,7 +108,8 @@ class LabelPlayer(widgets.VBox):
             options=[(f"c{j}", j) for j in range(n_c)],
         )  # fmt: skip
         self.play = _button(widgets.ToggleButton, "Play", "play", "Move the chosen c by itself")
-        self.clock = widgets.Play(max=2 * STEPS - 1, layout={"display": "none"}, **{REPEAT: True})
+        self.clock = widgets.Play(max=2 * STEPS - 1, show_repeat=False, **{REPEAT: True})
+        (self.play if OLD else self.clock).layout.display = "none"
         self.speed = _labelled(
             widgets.IntSlider, "frames/s", "How fast Play moves, and a saved movie", value=12, min=1, max=30
         )
@@ -123,7 +124,8 @@ class LabelPlayer(widgets.VBox):
             control.observe(self._redraw, "value")
         self.new_z.on_click(self._draw_another_z)
         self.compare.observe(self._pin, "value")
-        self.play.observe(self._play, "value")
+        self.play.observe(self._press, "value")
+        self.clock.observe(self._play, PLAYING)
         self.clock.observe(self._tick, "value")
         self.speed.observe(self._pace, "value")
         self.save.on_click(self._save)
@@ -160,12 +162,14 @@ class LabelPlayer(widgets.VBox):
         self.pinned_box.layout.display = "flex" if self.compare.value else "none"
 
     @_guarded
+    def _press(self, change: Any) -> None:
+        self.play.description, self.play.icon = ("Pause", "pause") if change["new"] else ("Play", "play")
+        setattr(self.clock, PLAYING, change["new"])
+
+    @_guarded
     def _play(self, change: Any) -> None:
-        playing = change["new"]
-        if playing:  # upwards from where the slider is
+        if change["new"]:  # upwards from where the slider is
             self.clock.value = round(STEPS * self.c[self.along.value].value)
-        self.play.description, self.play.icon = ("Pause", "pause") if playing else ("Play", "play")
-        setattr(self.clock, PLAYING, playing)
 
     @_guarded
     def _tick(self, change: Any) -> None:

@@ -103,6 +103,11 @@ def test_play_goes_on_from_where_the_slider_is(player):
     assert player.clock.value == 12 and player.c[0].value == 0.8
 
 
+def test_play_is_one_button_or_where_that_cannot_start_it_the_widget_s_own(player):
+    hidden = [widget.layout.display for widget in (player.play, player.clock)]
+    assert hidden == ([None, "none"] if not widgets.OLD else ["none", None])
+
+
 @pytest.mark.parametrize("speed, interval", [(1, 1000), (12, 83), (30, 33)])
 def test_speed(player, speed, interval):
     player.speed.value = speed
