@@ -17,7 +17,7 @@ class Preset:
 
     norm: what stands in D's two normalised places. loss: "bce" (Eq. 2 to 4) or "relativistic" with R1 + R2 of `gamma`.
     centre_c: the nets see c in [-1, 1]. label_view: what D's label heads see of a fake: "plain" the frame itself, in
-    the same pass as the score; "silhouette" a second pass over views.label_view of half of the fakes.
+    the same pass as the score; "blurred" a second pass over views.label_view of half of the fakes.
     lambda_d, lambda_c: weights of Eq. 6 and 7. lambda_still: weight of losses.stillness_loss. lr_g, lr_d, betas: Adam.
     batch: frames a step, even. ema: decay a step of the running average of G that is played, 0 for none.
     """
@@ -26,7 +26,7 @@ class Preset:
     loss: Literal["bce", "relativistic"] = "bce"
     gamma: float = 0.0
     centre_c: bool = False
-    label_view: Literal["plain", "silhouette"] = "plain"
+    label_view: Literal["plain", "blurred"] = "plain"
     lambda_d: float = 1.0
     lambda_c: float = 1.0
     lambda_still: float = 0.0
@@ -43,7 +43,7 @@ PRESETS = {
         norm="spectral",
         centre_c=True,
         lambda_c=20.0,
-        label_view="silhouette",
+        label_view="blurred",
         lambda_still=0.4,
         ema=0.995,
     ),

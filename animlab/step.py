@@ -33,14 +33,14 @@ def train_step(
     detached scalar: d_loss (all that D minimises), g_loss (Eq. 4 or its relativistic kin), lambda_d and lambda_c.
     """
     n = len(real)
-    silhouettes = preset.label_view == "silhouette"
-    k = n // 2 if silhouettes else n  # a second pass for the labels, but over half of the fakes: a sixth less work
+    blurred = preset.label_view == "blurred"
+    k = n // 2 if blurred else n  # a second pass for the labels, but over half of the fakes: a sixth less work
 
     # Stage 1: D learns to tell real frames from fakes (Eq. 2, 3) and to read the labels off fakes (Eq. 6, 7).
     with autocast():
         fake = generator(labels)
         seen = [real.to(fake.dtype), fake.detach()]
-        if silhouettes:
+        if blurred:
             seen.append(label_view(fake[:k].detach(), rng))
         frames = torch.cat(seen).requires_grad_(preset.gamma > 0)
         score, d_logits, c_hat = (head.float() for head in discriminator(frames))
@@ -62,7 +62,7 @@ def train_step(
     # Stage 2: G learns to be taken for real (Eq. 4) and to draw labels that D can read (Eq. 6, 7). D is frozen.
     discriminator.requires_grad_(False)
     with autocast():
-        seen = [fake, label_view(fake[:k], rng)] if silhouettes else [fake]
+        seen = [fake, label_view(fake[:k], rng)] if blurred else [fake]
         score, d_logits, c_hat = (head.float() for head in discriminator(torch.cat(seen)))
     if preset.loss == "bce":
         g_loss = losses.generator_loss(score[:n])

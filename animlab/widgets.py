@@ -124,8 +124,8 @@ class LabelPlayer(widgets.VBox):
             control.observe(self._redraw, "value")
         self.new_z.on_click(self._draw_another_z)
         self.compare.observe(self._pin, "value")
-        self.play.observe(self._press, "value")
-        self.clock.observe(self._play, PLAYING)
+        starter, pressed = (self.clock, PLAYING) if OLD else (self.play, "value")
+        starter.observe(self._play, pressed)
         self.clock.observe(self._tick, "value")
         self.speed.observe(self._pace, "value")
         self.save.on_click(self._save)
@@ -162,14 +162,12 @@ class LabelPlayer(widgets.VBox):
         self.pinned_box.layout.display = "flex" if self.compare.value else "none"
 
     @_guarded
-    def _press(self, change: Any) -> None:
-        self.play.description, self.play.icon = ("Pause", "pause") if change["new"] else ("Play", "play")
-        setattr(self.clock, PLAYING, change["new"])
-
-    @_guarded
     def _play(self, change: Any) -> None:
-        if change["new"]:  # upwards from where the slider is
+        playing = change["new"]
+        if playing:  # upwards from where the slider is; the browser must hear of it before it starts
             self.clock.value = round(STEPS * self.c[self.along.value].value)
+        self.play.description, self.play.icon = ("Pause", "pause") if playing else ("Play", "play")
+        setattr(self.clock, PLAYING, playing)
 
     @_guarded
     def _tick(self, change: Any) -> None:

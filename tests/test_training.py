@@ -95,13 +95,13 @@ def slow_step(generator, discriminator, real, labels, preset, rng, lr):
         return 0.5 * gradient.norm() ** 2
 
     bce, n = F.binary_cross_entropy_with_logits, len(real)
-    silhouettes, relativistic = preset.label_view == "silhouette", preset.loss == "relativistic"
+    blurred, relativistic = preset.label_view == "blurred", preset.loss == "relativistic"
     ones, zeros = torch.ones(n, 1), torch.zeros(n, 1)
 
     fake = generator(labels).detach()
-    views = [label_view(fake[: n // 2], rng)] if silhouettes else []  # its labels are those of the fakes it shows
+    views = [label_view(fake[: n // 2], rng)] if blurred else []  # its labels are those of the fakes it shows
     score, d_logits, c_hat = discriminator(torch.cat([real, fake, *views]))
-    real_score, fake_score, read = score[:n], score[n : 2 * n], slice(2 * n if silhouettes else n, None)
+    real_score, fake_score, read = score[:n], score[n : 2 * n], slice(2 * n if blurred else n, None)
     terms = label_terms(d_logits[read], c_hat[read])
     if relativistic:
         terms.append((1, bce(real_score - fake_score, ones)))
@@ -112,9 +112,9 @@ def slow_step(generator, discriminator, real, labels, preset, rng, lr):
     descend(discriminator, terms)
 
     fake = generator(labels)
-    views = [label_view(fake[: n // 2], rng)] if silhouettes else []
+    views = [label_view(fake[: n // 2], rng)] if blurred else []
     score, d_logits, c_hat = discriminator(torch.cat([fake, *views]))
-    read = slice(n if silhouettes else 0, None)
+    read = slice(n if blurred else 0, None)
     margin = score[:n] - real_score.detach() if relativistic else score[:n]
     terms = [*label_terms(d_logits[read], c_hat[read]), (1, bce(margin, ones))]
     if preset.lambda_still:

@@ -35,7 +35,7 @@ RECIPES: dict[str, tuple[Preset, animlab.LabelSpace, str]] = {
     "spectral": (replace(PAPER, norm="spectral", ema=0.995), SMALL_Z, "paper, spectral norm for D's batch norm, EMA"),
     "infogan": (replace(STABLE, label_view="plain", lambda_still=0.0), SMALL_Z, "spectral, c centred, λ_c = 20"),
     "no-stillness": (replace(STABLE, lambda_still=0.0), SMALL_Z, "stable without the stillness term"),
-    "no-silhouettes": (replace(STABLE, label_view="plain"), SMALL_Z, "stable, label heads see the frames themselves"),
+    "no-label-view": (replace(STABLE, label_view="plain"), SMALL_Z, "stable, label heads see the frames themselves"),
     "stable": (STABLE, SMALL_Z, "all of it: the preset"),
     "stable-z62": (STABLE, LARGE_Z, "stable with n_z = 62"),
     "stable-not-centred": (replace(STABLE, centre_c=False), SMALL_Z, "stable with c in [0, 1] inside the nets"),
