@@ -13,7 +13,7 @@ from . import losses
 from .labels import Labels
 from .networks import Discriminator, Generator
 from .presets import Preset
-from .views import label_view
+from .views import VIEWS
 
 
 def train_step(
@@ -33,15 +33,15 @@ def train_step(
     detached scalar: d_loss (all that D minimises), g_loss (Eq. 4 or its relativistic kin), lambda_d and lambda_c.
     """
     n = len(real)
-    blurred = preset.label_view == "blurred"
-    k = n // 2 if blurred else n  # a second pass for the labels, but over half of the fakes: a sixth less work
+    view = VIEWS.get(preset.label_view)  # None for "plain": labels are read in the same pass as the score
+    k = n // 2 if view else n  # a second pass only looks at half of the fakes: a sixth less work
 
     # Stage 1: D learns to tell real frames from fakes (Eq. 2, 3) and to read the labels off fakes (Eq. 6, 7).
     with autocast():
         fake = generator(labels)
         seen = [real.to(fake.dtype), fake.detach()]
-        if blurred:
-            seen.append(label_view(fake[:k].detach(), rng))
+        if view:
+            seen.append(view(fake[:k].detach(), rng))
         frames = torch.cat(seen).requires_grad_(preset.gamma > 0)
         score, d_logits, c_hat = (head.float() for head in discriminator(frames))
     real_score, fake_score = score[:n], score[n : 2 * n]
@@ -62,7 +62,7 @@ def train_step(
     # Stage 2: G learns to be taken for real (Eq. 4) and to draw labels that D can read (Eq. 6, 7). D is frozen.
     discriminator.requires_grad_(False)
     with autocast():
-        seen = [fake, label_view(fake[:k], rng)] if blurred else [fake]
+        seen = [fake, view(fake[:k], rng)] if view else [fake]
         score, d_logits, c_hat = (head.float() for head in discriminator(torch.cat(seen)))
     if preset.loss == "bce":
         g_loss = losses.generator_loss(score[:n])

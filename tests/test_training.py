@@ -22,7 +22,7 @@ import animlab
 from animlab import PRESETS, Callback, Clips, LabelSpace, Preset
 from animlab.state import TrainingDiverged, TrainingState
 from animlab.step import train_step
-from animlab.views import label_view
+from animlab.views import VIEWS
 
 SPACE = LabelSpace(n_z=3, n_d=4, n_c=2)
 SMALL = {name: replace(preset, batch=8) for name, preset in PRESETS.items()}
@@ -95,13 +95,13 @@ def slow_step(generator, discriminator, real, labels, preset, rng, lr):
         return 0.5 * gradient.norm() ** 2
 
     bce, n = F.binary_cross_entropy_with_logits, len(real)
-    blurred, relativistic = preset.label_view == "blurred", preset.loss == "relativistic"
+    view, relativistic = VIEWS.get(preset.label_view), preset.loss == "relativistic"
     ones, zeros = torch.ones(n, 1), torch.zeros(n, 1)
 
     fake = generator(labels).detach()
-    views = [label_view(fake[: n // 2], rng)] if blurred else []  # its labels are those of the fakes it shows
+    views = [view(fake[: n // 2], rng)] if view else []  # its labels are those of the fakes it shows
     score, d_logits, c_hat = discriminator(torch.cat([real, fake, *views]))
-    real_score, fake_score, read = score[:n], score[n : 2 * n], slice(2 * n if blurred else n, None)
+    real_score, fake_score, read = score[:n], score[n : 2 * n], slice(2 * n if view else n, None)
     terms = label_terms(d_logits[read], c_hat[read])
     if relativistic:
         terms.append((1, bce(real_score - fake_score, ones)))
@@ -112,9 +112,9 @@ def slow_step(generator, discriminator, real, labels, preset, rng, lr):
     descend(discriminator, terms)
 
     fake = generator(labels)
-    views = [label_view(fake[: n // 2], rng)] if blurred else []
+    views = [view(fake[: n // 2], rng)] if view else []
     score, d_logits, c_hat = discriminator(torch.cat([fake, *views]))
-    read = slice(n if blurred else 0, None)
+    read = slice(n if view else 0, None)
     margin = score[:n] - real_score.detach() if relativistic else score[:n]
     terms = [*label_terms(d_logits[read], c_hat[read]), (1, bce(margin, ones))]
     if preset.lambda_still:
@@ -502,7 +502,7 @@ def test_frames_that_do_not_train(frames, said):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"preset": "papr"}, "No preset is named 'papr'; there are 'paper', 'stable'."),
+        ({"preset": "papr"}, "No preset is named 'papr'; there are 'paper', 'stable', 'stable-on-black'."),
         ({"steps": 0}, "Training needs at least one step, got steps=0."),
         ({"preset": Preset(batch=7)}, "Training takes batches of an even number of frames, got batch=7."),
         ({"preset": Preset(batch=0)}, "Training takes batches of an even number of frames, got batch=0."),

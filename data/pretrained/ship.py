@@ -26,7 +26,7 @@ import animlab
 from animlab import losses
 from animlab.frames import to_tensor
 from animlab.presets import Preset, name_of
-from animlab.views import label_view
+from animlab.views import VIEWS
 
 HERE = Path(__file__).resolve().parent
 READER_WIDTH, BATCH = 0.25, 64
@@ -87,7 +87,7 @@ def train_reader(model: animlab.Model, frames: np.ndarray, steps: int, seed: int
         labels = model.space.sample(BATCH, rng)
         with torch.no_grad():
             fake = model.generator(labels)
-        score, d_logits, c_hat = reader(torch.cat([real, fake, label_view(fake, rng)]))
+        score, d_logits, c_hat = reader(torch.cat([real, fake, VIEWS[preset.label_view](fake, rng)]))
         d, c = labels.d.repeat(2, 1), labels.c.repeat(2, 1)
         label_loss = losses.discrete_loss(d_logits[BATCH:], d) + preset.lambda_c * losses.continuous_loss(
             c_hat[BATCH:], c
