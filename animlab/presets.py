@@ -37,13 +37,15 @@ class Preset:
     ema: float = 0.0
 
 
+# What each difference is worth, in the strength and focus of c from 0 to 1 after 90 seconds on one core, nets of a quarter
+# of the width, real actions (data/recipes/README.md; the full nets in data/recipes/full-nets.md):
 STABLE = Preset(
-    norm="spectral",
-    centre_c=True,
-    lambda_c=20.0,
-    label_view="blurred",
-    lambda_still=0.4,
-    ema=0.995,
+    norm="spectral",  # with D's batch norm D wins at once and nothing moves: strength 0.01; with this 0.08 to 0.10
+    lambda_c=20.0,  # c was read too carelessly to be drawn: with this and centring 0.15 to 0.27
+    centre_c=True,  # 0.22 to 0.34 instead of 0.17 to 0.27 for all of "stable" without it
+    label_view="blurred",  # codes left faint texture and tints: 0.22 to 0.34 instead of 0.17 to 0.30
+    lambda_still=0.4,  # codes left the wall: focus 0.35 to 0.43 instead of 0.32 to 0.33; 1 and more made blots of limbs
+    ema=0.995,  # no stronger, but the sliders do not flicker from step to step
 )
 
 PRESETS = {

@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument("name", help="name to ship under, such as actions")
     parser.add_argument("--seen", nargs="*", default=[], help='what a viewer sees, such as c0="raises the right arm"')
     parser.add_argument("--minutes", type=float, help="how long the training took, for the card")
+    parser.add_argument("--note", default="", help="a sentence on what the model cannot do")
     parser.add_argument("--reader-steps", type=int, default=1500, help="training of the small D")
     parser.add_argument("--z", type=int, default=3, help="seed of z in the pictures")
     args = parser.parse_args()
@@ -56,6 +57,7 @@ def main() -> None:
         "clips": len(clips.clips),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, no GPU, torch {torch.__version__.split('+')[0]}",
         "minutes": args.minutes,
+        "note": args.note,
         "seen": dict(item.split("=", 1) for item in args.seen),
         "influence": {name: asdict(value) for name, value in found.items()},
         "real_influence": asdict(real),
@@ -149,7 +151,7 @@ def describe(name: str, model: animlab.Model, card: dict[str, object]) -> str:
 
 `animlab.load("pretrained/{name}")`: the paper's generator (Tab. 1, width {model.generator.width:g}) with
 n_z = {space.n_z}, n_d = {space.n_d}, n_c = {space.n_c}, and a small discriminator that reads labels off frames (Tab. 2,
-width {READER_WIDTH:g}). Weights are stored as float16.
+width {READER_WIDTH:g}). Weights are stored as float16. {card["note"]}
 
 | | |
 |---|---|

@@ -90,7 +90,7 @@ def train(name: str, clips: animlab.Clips, seconds: float, width: float, out: Pa
     record = budget.record
     sweeps = [record.model.animate(d=0, c=j, frames=10, seed=0) for j in range(space.n_c)]
     sweeps.append(record.model.frames(space.sample(10, torch.Generator().manual_seed(0))))
-    Image.fromarray(animlab.filmstrip(sweeps)).save(out / f"{name}.png", optimize=True)
+    Image.fromarray(animlab.filmstrip(sweeps)).save(out / f"{name}.jpg", quality=85)
     found = animlab.metrics.label_influence(record.model.generator)
     return {
         "recipe": name,
@@ -124,7 +124,7 @@ def table(out: Path, clips: animlab.Clips) -> str:
     rows = "\n".join(row(result) for result in results)
     pictures = "\n\n".join(
         f"**{r['recipe']}**: {r['tried']}, {r['steps']:,} steps\n\n"
-        f"![{r['recipe']}: rows c0 to c4 from 0 to 1, last row random labels]({r['recipe']}.png)"
+        f"![{r['recipe']}: rows c0 to c4 from 0 to 1, last row random labels]({r['recipe']}.jpg)"
         for r in results
     )
     first = results[0]
@@ -139,6 +139,8 @@ focus of at least 0.45. The stillness term rewards focus, so for recipes that ha
 | recipe | what is tried | steps | good c | strength of c | focus of c | strength of d | of z | λ_c at the end |
 |---|---|---|---|---|---|---|---|---|
 {rows}
+
+The same search with the full nets, where `stable` was settled: [full-nets.md](full-nets.md).
 
 Rows of each picture: c0 to c4 from 0 (left) to 1 (right), d = 0, one z; last row: random labels.
 
