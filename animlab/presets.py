@@ -37,8 +37,8 @@ class Preset:
     ema: float = 0.0
 
 
-# What each difference is worth, in the strength and focus of c from 0 to 1 after 90 seconds on one core, nets of a quarter
-# of the width, real actions (data/recipes/README.md; the full nets in data/recipes/full-nets.md):
+# What each difference is worth, in the strength and focus of c from 0 to 1 after 90 seconds on one core, nets of a
+# quarter of the width, real actions (data/recipes/README.md; the full nets: data/recipes/full-nets.md).
 STABLE = Preset(
     norm="spectral",  # with D's batch norm D wins at once and nothing moves: strength 0.01; with this 0.08 to 0.10
     lambda_c=20.0,  # c was read too carelessly to be drawn: with this and centring 0.15 to 0.27
