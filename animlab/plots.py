@@ -117,13 +117,14 @@ def influences(measured: Mapping[str, Influence], real: Influence | None = None)
         figure = Figure(figsize=(WIDTH, 0.8 + 0.25 * len(measured)), layout="constrained")
         for ax, part in zip(figure.subplots(1, 2, sharey=True), ("strength", "focus"), strict=True):
             values = [getattr(found, part) for found in measured.values()]
-            colours = [COLOURS[0] if name.startswith("c") else COLOURS[1] for name in measured]
-            ax.bar_label(ax.barh(list(measured), values, color=colours), fmt="%.2f", padding=3)
+            ax.barh(
+                list(measured), values, color=[COLOURS[0] if name.startswith("c") else COLOURS[1] for name in measured]
+            )
+            for y, value in enumerate(values):  # a column of numbers beside the bars
+                ax.text(1.02, y, f"{value:.2f}", transform=ax.get_yaxis_transform(), va="center")
             if real:
-                ax.axvline(getattr(real, part), color=BLACK, linestyle=":", label="real frames, 8 apart")
-                ax.legend(loc="lower right")
-            ax.set_title(part)
-            ax.margins(x=0.15)
+                ax.axvline(getattr(real, part), color=BLACK, linestyle=":")
+            ax.set_title(part + (f" (dotted: real frames, {getattr(real, part):.2f})" if real else ""))
         figure.axes[0].invert_yaxis()
     return Picture(figure, "Bars: strength and focus of the change that each label makes to the picture.")
 
