@@ -76,6 +76,7 @@ def main() -> None:
 def train_reader(model: animlab.Model, frames: np.ndarray, steps: int, seed: int = 0) -> animlab.Discriminator:
     """Stage 1 alone: a narrow D learns to tell real frames from the finished G's and to read the labels off these."""
     preset = Preset(**model.card["preset_values"])
+    view = VIEWS.get(preset.label_view)
     rng = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -89,7 +90,8 @@ def train_reader(model: animlab.Model, frames: np.ndarray, steps: int, seed: int
         labels = model.space.sample(BATCH, rng)
         with torch.no_grad():
             fake = model.generator(labels)
-        score, d_logits, c_hat = reader(torch.cat([real, fake, VIEWS[preset.label_view](fake, rng)]))
+        seen = view(fake, rng) if view else fake
+        score, d_logits, c_hat = reader(torch.cat([real, fake, seen]))
         d, c = labels.d.repeat(2, 1), labels.c.repeat(2, 1)
         label_loss = losses.discrete_loss(d_logits[BATCH:], d) + preset.lambda_c * losses.continuous_loss(
             c_hat[BATCH:], c
