@@ -8,10 +8,10 @@ INSTALLED := .venv/.installed
 FIRST := notebooks/00_play_with_labels.ipynb
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lab test demo
+.PHONY: help venv lab test demo notebooks badges
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(INSTALLED)  ## install the project and its tools into .venv (Python 3.10 or newer; PYTHON=... chooses one)
 
@@ -37,3 +37,9 @@ demo: $(INSTALLED)  ## draw runs/demo.gif and runs/demo.png (a filmstrip) with t
 	$(BIN)/python -c 'import animlab; clip = animlab.load("pretrained/actions").animate(d=0, c=0, frames=16); \
 	  [animlab.save_animation(clip, f"runs/demo.{kind}") for kind in ("gif", "png")]'
 	@ls runs/demo.gif runs/demo.png
+
+notebooks: $(INSTALLED)  ## run every notebook from top to bottom and store it clean
+	$(BIN)/python notebooks/run.py
+
+badges:  ## write this repository's own address (git's origin) into the notebooks' Colab links and setup cells
+	$(PYTHON) notebooks/badges.py
