@@ -1,0 +1,144 @@
+"""Single handwritten digits: MNIST from its original IDX files, or a stand-in drawn with strokes.
+
+LeCun, Cortes and Burges, "The MNIST database of handwritten digits": 60,000 training and 10,000 test pictures of
+28x28. The digits of `moving-mnist` come from here.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import warnings
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from .cache import data_folder
+from .strokes import synthetic_digits
+
+__all__ = ["DIGIT_SIZE", "IdxPair", "find_digits", "load_digits", "read_digits", "synthetic_digits"]
+
+DIGIT_SIZE = 28
+STAND_INS = 10_000  # as many as the test part of MNIST has
+PARTS = ("train", "t10k")  # read in this order
+LAYOUTS = (".", "MNIST/raw")  # the files as downloaded; as torchvision.datasets.MNIST lays them out
+EXPECTS = "the IDX files t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte (or train-...), plain or .gz"
+# The first four bytes of an IDX file: 0, 0, type (8: unsigned byte), number of axes.
+IMAGES, LABELS = b"\0\0\x08\x03", b"\0\0\x08\x01"
+MAX_BYTES = 64 << 20  # of one unpacked file: the largest, the training images, has 47 MB
+
+
+class IdxPair(NamedTuple):
+    """The two files of one part of MNIST."""
+
+    images: Path
+    labels: Path
+
+
+def load_digits(root: str | os.PathLike[str] | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Load single digits, MNIST where it is there and drawn ones elsewhere, and what each one is.
+
+    >>> images, labels = load_digits()
+    >>> images[labels == 7]                                         # every seven, (about N / 10, 28, 28)
+
+    root: the folder with the IDX files, or with torchvision's `MNIST/raw`. None looks in `$ANIMLAB_DATA`, then in
+        `data/`; where neither has them, 10,000 digits of `synthetic_digits`, with a `StandInWarning`.
+
+    Returns images, uint8 (N, 28, 28), 0 (paper) to 255 (ink), and labels, int64 (N,), 0 to 9: the training part, then
+    the test part, whichever are there. Raises ValueError for a damaged file, FileNotFoundError where `root` holds no
+    digits or a file of labels is missing.
+    """
+    if root is not None:
+        pairs = find_digits(Path(root).expanduser())
+        if not pairs:
+            raise FileNotFoundError(
+                f"no digits in {os.fspath(root)!r}, which should hold {EXPECTS}: data/README.md says where to get "
+                "them, and synthetic_digits() needs no files"
+            )
+        return read_digits(pairs)
+    chosen = os.environ.get("ANIMLAB_DATA")
+    folders = ([Path(chosen).expanduser()] if chosen else []) + [data_folder()]
+    for folder in folders:
+        pairs = find_digits(folder)
+        if pairs:
+            return read_digits(pairs)
+    from . import StandInWarning  # the package imports this module, through moving_mnist
+
+    warnings.warn(
+        f"no digits in {' or '.join(map(str, folders))} ({EXPECTS}), so these are drawn by the library; "
+        "data/README.md says how to get the real ones",
+        StandInWarning,
+        stacklevel=2,
+    )
+    return synthetic_digits(STAND_INS)
+
+
+def find_digits(root: Path) -> list[IdxPair]:
+    """The parts of MNIST that lie in `root`, training before test; [] where there is none."""
+    for folder in (root / layout for layout in LAYOUTS):
+        pairs = []
+        for part in PARTS:
+            images, labels = (
+                _plain_or_packed(folder / f"{part}-{kind}-ubyte") for kind in ("images-idx3", "labels-idx1")
+            )
+            if images and not labels:
+                raise FileNotFoundError(f"{images} has no {part}-labels-idx1-ubyte(.gz) beside it: get that file too")
+            if images and labels:
+                pairs.append(IdxPair(images, labels))
+        if pairs:
+            return pairs
+    return []
+
+
+def read_digits(pairs: Sequence[IdxPair]) -> tuple[np.ndarray, np.ndarray]:
+    """Read the pairs that `find_digits` found, one after the other, as `load_digits` returns them."""
+    images, labels = [], []
+    for pair in pairs:
+        images.append(read_idx(pair.images, IMAGES))
+        labels.append(read_idx(pair.labels, LABELS))
+        if images[-1].shape[1:] != (DIGIT_SIZE, DIGIT_SIZE):
+            height, width = images[-1].shape[1:]
+            raise ValueError(f"{pair.images} holds pictures of {width}x{height}, but the digits of MNIST are 28x28")
+        if len(images[-1]) != len(labels[-1]):
+            raise ValueError(
+                f"{pair.images} holds {len(images[-1])} digits, but {pair.labels.name} {len(labels[-1])} labels: "
+                "the two files do not belong together, get both again"
+            )
+        if labels[-1].size and labels[-1].max() > 9:
+            raise ValueError(f"{pair.labels} holds the label {labels[-1].max()}, but digits go from 0 to 9")
+    return np.concatenate(images), np.concatenate(labels).astype(np.int64)
+
+
+def read_idx(path: Path, magic: bytes) -> np.ndarray:
+    """Read an IDX file of unsigned bytes, plain or gzipped, as uint8 of the shape that its header gives.
+
+    magic: the four bytes that it has to begin with. Raises ValueError for any other file, or one of the wrong length.
+    """
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ValueError(f"{path} is no complete gzip file ({path.stat().st_size} bytes): get it again") from error
+    if len(content) > MAX_BYTES:
+        raise ValueError(f"{path} unpacks to more than {MAX_BYTES >> 20} MB, too much for MNIST: remove it")
+    if content[:4] != magic:
+        raise ValueError(
+            f"{path} is no IDX file of {'images' if magic == IMAGES else 'labels'}: it begins with "
+            f"{content[:4].hex() or 'nothing'}, not with {magic.hex()}; get it again"
+        )
+    header = 4 + 4 * magic[3]
+    shape = tuple(int.from_bytes(content[start : start + 4], "big") for start in range(4, header, 4))
+    expected = header + int(np.prod(shape, dtype=object))
+    if len(content) < header or len(content) != expected:
+        raise ValueError(
+            f"{path} is cut short or damaged: it holds {len(content)} bytes, its header promises {expected}"
+        )
+    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+
+
+def _plain_or_packed(path: Path) -> Path | None:
+    packed = path.with_name(path.name + ".gz")
+    return next((found for found in (path, packed) if found.is_file()), None)

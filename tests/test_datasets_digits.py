@@ -1,0 +1,174 @@
+"""Single digits: the IDX reader against torchvision's, damaged files, and the drawn stand-in."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits as load_uci_digits
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.svm import SVC
+from torchvision.datasets.mnist import read_image_file, read_label_file
+
+from animlab.datasets import StandInWarning
+from animlab.datasets.digits import MAX_BYTES, load_digits, synthetic_digits
+
+REAL = Path(os.environ.get("ANIMLAB_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(autouse=True)
+def no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No data but what a test makes."""
+    monkeypatch.setenv("ANIMLAB_DATA", str(tmp_path / "nothing"))
+    monkeypatch.setattr("animlab.datasets.digits.data_folder", lambda: tmp_path / "nothing")
+
+
+def idx(values: np.ndarray) -> bytes:
+    """An IDX file of unsigned bytes, as the format's description has it: magic number, sizes, values."""
+    sizes = b"".join(size.to_bytes(4, "big") for size in values.shape)
+    return bytes([0, 0, 8, values.ndim]) + sizes + values.astype(np.uint8).tobytes()
+
+
+def make_mnist(folder: Path, part: str = "t10k", count: int = 20, packed: bool = True, seed: int = 0) -> None:
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    for kind, values in (
+        ("images-idx3", rng.integers(0, 256, (count, 28, 28))),
+        ("labels-idx1", rng.integers(0, 10, count)),
+    ):
+        path, content = folder / f"{part}-{kind}-ubyte", idx(values)
+        path.with_name(path.name + ".gz" * packed).write_bytes(gzip.compress(content) if packed else content)
+
+
+def by_torchvision(folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
+    """What torchvision reads from the unpacked files."""
+    return (
+        read_image_file(str(folder / f"{part}-images-idx3-ubyte")).numpy(),
+        read_label_file(str(folder / f"{part}-labels-idx1-ubyte")).numpy(),
+    )
+
+
+@pytest.mark.parametrize("layout", [".", "MNIST/raw"])
+def test_both_parts_are_read_as_torchvision_reads_them(tmp_path: Path, layout: str) -> None:
+    make_mnist(tmp_path / "plain", "train", 30, packed=False, seed=1)
+    make_mnist(tmp_path / "plain", "t10k", 20, packed=False)
+    make_mnist(tmp_path / layout, "train", 30, seed=1)
+    make_mnist(tmp_path / layout, "t10k", 20)
+    expected = [
+        np.concatenate(each) for each in zip(*(by_torchvision(tmp_path / "plain", p) for p in ("train", "t10k")))
+    ]
+    for root in (tmp_path, tmp_path / "plain"):
+        images, labels = load_digits(root)
+        assert images.dtype == np.uint8 and labels.dtype == np.int64
+        assert np.array_equal(images, expected[0]) and np.array_equal(labels, expected[1])
+
+
+def test_real_digits_are_read_as_torchvision_reads_them(tmp_path: Path) -> None:
+    for kind in ("images-idx3", "labels-idx1"):
+        packed = REAL / f"t10k-{kind}-ubyte.gz"
+        if not packed.is_file():
+            pytest.skip("needs MNIST's test files: set ANIMLAB_DATA to the folder that holds them")
+        (tmp_path / packed.stem).write_bytes(gzip.decompress(packed.read_bytes()))
+    images, labels = load_digits(REAL)
+    expected = by_torchvision(tmp_path, "t10k")
+    assert images.shape[1:] == (28, 28)
+    assert np.array_equal(images[-10000:], expected[0]) and np.array_equal(labels[-10000:], expected[1])
+    # Digits drawn by the library are what they claim to be in the eyes of their nearest neighbours among real ones.
+    drawn, meant = synthetic_digits(500)
+    nearest = KNeighborsClassifier(3).fit(expected[0].reshape(-1, 784), expected[1])
+    assert (nearest.predict(drawn.reshape(-1, 784)) == meant).mean() > 0.8
+
+
+def test_folders_are_looked_at_in_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_mnist(tmp_path / "a", count=3)
+    make_mnist(tmp_path / "b", count=5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        monkeypatch.setattr("animlab.datasets.digits.data_folder", lambda: tmp_path / "b")
+        assert len(load_digits()[0]) == 5
+        monkeypatch.setenv("ANIMLAB_DATA", str(tmp_path / "a"))
+        assert len(load_digits()[0]) == 3
+        assert len(load_digits(tmp_path / "b")[0]) == 5
+
+
+def test_without_files_a_stand_in_with_one_line(tmp_path: Path) -> None:
+    with pytest.warns(StandInWarning, match=r"^no digits in .*drawn by the library; data/README.md says") as seen:
+        images, labels = load_digits()
+    assert images.shape == (10000, 28, 28) and labels.shape == (10000,)
+    assert [warning.filename for warning in seen] == [__file__] and "\n" not in str(seen[0].message)
+    with pytest.raises(FileNotFoundError, match=r"no digits in .*should hold the IDX files .*README"):
+        load_digits(tmp_path)
+
+
+GOOD = idx(np.zeros((20, 28, 28)))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("images-idx3-ubyte", b"", "is no IDX file of images: it begins with nothing, not with 00000803; get it again"),
+        ("images-idx3-ubyte", b"<html>", "is no IDX file of images: it begins with 3c68746d, not with 00000803"),
+        ("images-idx3-ubyte", idx(np.zeros(20)), "is no IDX file of images: it begins with 00000801"),
+        ("images-idx3-ubyte", GOOD[:10], "is cut short or damaged: it holds 10 bytes"),
+        ("images-idx3-ubyte", GOOD[:-1], f"damaged: it holds {len(GOOD) - 1} bytes, its header promises {len(GOOD)}"),
+        ("images-idx3-ubyte", GOOD + b"0", f"damaged: it holds {len(GOOD) + 1} bytes, its header promises {len(GOOD)}"),
+        ("images-idx3-ubyte", b"\0\0\x08\x03" + b"\xff" * 12, "its header promises 792281"),
+        ("images-idx3-ubyte", idx(np.zeros((20, 32, 30))), "holds pictures of 30x32, but the digits"),
+        ("images-idx3-ubyte", idx(np.zeros((21, 28, 28))), "holds 21 digits, but t10k-labels-idx1-ubyte.gz 20 labels"),
+        ("images-idx3-ubyte", bytes(MAX_BYTES + 1), "unpacks to more than 64 MB, too much for MNIST: remove it"),
+        ("images-idx3-ubyte.gz", b"", "is no IDX file of images: it begins with nothing"),
+        ("images-idx3-ubyte.gz", GOOD, "is no complete gzip file .15696 bytes.: get it again"),
+        ("images-idx3-ubyte.gz", gzip.compress(GOOD)[:50], "is no complete gzip file .50 bytes.: get it again"),
+        ("images-idx3-ubyte.gz", gzip.compress(GOOD)[:-8] + bytes(8), "is no complete gzip file"),
+        ("images-idx3-ubyte.gz", gzip.compress(bytes(MAX_BYTES + 1)), "unpacks to more than 64 MB"),
+        ("labels-idx1-ubyte", idx(np.full(20, 10)), "holds the label 10, but digits go from 0 to 9"),
+    ],
+)  # fmt: skip
+def test_a_damaged_file_is_named(tmp_path: Path, name: str, content: bytes, says: str) -> None:
+    make_mnist(tmp_path)
+    (tmp_path / f"t10k-{name}").write_bytes(content)  # an unpacked file comes before a packed one
+    with pytest.raises(ValueError, match=rf"^{tmp_path}/t10k-{name} .*{says}") as caught:
+        load_digits(tmp_path)
+    assert str(caught.value).count("\n") == 0
+
+
+def test_pictures_without_labels_are_named(tmp_path: Path) -> None:
+    make_mnist(tmp_path)
+    (tmp_path / "t10k-labels-idx1-ubyte.gz").unlink()
+    with pytest.raises(FileNotFoundError, match=r"images-idx3-ubyte.gz has no t10k-labels-idx1-ubyte"):
+        load_digits(tmp_path)
+
+
+def test_drawn_digits_follow_their_seed_and_fill_their_box() -> None:
+    images, labels = synthetic_digits(200, seed=3)
+    again, other = synthetic_digits(200, seed=3), synthetic_digits(200, seed=4)
+    assert np.array_equal(images, again[0]) and np.array_equal(labels, again[1])
+    assert not np.array_equal(images, other[0]) and not np.array_equal(labels, other[1])
+    assert images.shape == (200, 28, 28) and images.dtype == np.uint8
+    assert labels.dtype == np.int64 and (np.bincount(labels) == 20).all()
+    assert len(np.unique(images.reshape(200, -1), axis=0)) == 200
+    assert not images[:, [0, -1]].any() and not images[:, :, [0, -1]].any(), "no digit is cut off by its frame"
+    assert (images.max(axis=(1, 2)) > 200).all()
+    sides = np.array([np.ptp(np.argwhere(image > 127), axis=0).max() + 1 for image in images])
+    assert ((sides >= 15) & (sides <= 22)).all(), "the box of 20 that MNIST's digits have, or a little less"
+
+
+def test_drawn_digits_can_be_read() -> None:
+    """A classifier that has only seen scikit-learn's 8x8 digits of 43 people reads most of them."""
+    people = load_uci_digits()
+    reader = SVC(gamma=0.25).fit(people.data / 16, people.target)
+    images, labels = synthetic_digits(500)
+    boxes = np.zeros((500, 24, 24))
+    for box, image in zip(boxes, images):
+        inked = np.argwhere(image > 100)
+        (top, left), (bottom, right) = inked.min(axis=0), inked.max(axis=0) + 1
+        height, width = bottom - top, right - left
+        rows, columns = (np.linspace(0, size - 1, 24).round().astype(int) for size in (height, max(height, width)))
+        square = np.pad(image[top:bottom, left:right], ((0, 0), ((max(height - width, 0)) // 2, height)))
+        box[:] = square[np.ix_(rows, columns)]
+    eighths = boxes.reshape(500, 8, 3, 8, 3).mean(axis=(2, 4)).reshape(500, 64) / 255
+    assert (reader.predict(eighths) == labels).mean() > 0.6
