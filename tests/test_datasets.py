@@ -150,7 +150,7 @@ def test_a_picture_that_promises_too_many_pixels_is_refused_before_decoding() ->
 
 
 def test_a_member_that_unpacks_to_something_huge_is_refused(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "shapes.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(tmp_path / "shapes.zip", "w") as archive:
         archive.writestr("shapes/0/1.png", bytes(strips.MAX_BYTES + 1))
     with pytest.raises(ValueError, match=r"shapes/0/1.png unpacks to more than 32 MB"):
         load("shapes", tmp_path)
@@ -225,7 +225,7 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
 def test_an_explicit_root_without_the_files_is_an_error(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()  # an empty folder of the right name
     for root in (tmp_path, tmp_path / "missing"):
-        with pytest.raises(FileNotFoundError, match=rf"no '{name}' data in .* should hold {name}.zip.*README"):
+        with pytest.raises(FileNotFoundError, match=rf"no '{name}' data in .* should hold .*README"):
             load(name, root)
 
 

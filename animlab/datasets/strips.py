@@ -7,20 +7,18 @@ from __future__ import annotations
 
 import io
 import re
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from .archives import open_archive
 from .source import SIZE, Clip, Source
 
 MAX_BYTES = 32 << 20  # of one strip file: the largest published one is under 1 MB, more is a mistake or a trap
 # What Pillow and zipfile raise for damaged input; the caller gets a ValueError that names the file instead.
 PICTURE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
-MEMBER_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)
 
 
 def find_strips(
@@ -34,8 +32,8 @@ def find_strips(
     pattern = re.compile(rf"{name}/(?P<folder>[\w-]+)/(?P<id>\w+)\.(?:jpe?g|png)")
     archive = root / f"{name}.zip"
     if archive.is_file():
-        with _open_zip(archive) as zipped:
-            matches = _matches(pattern, zipped.namelist())
+        with open_archive(archive) as opened:
+            matches = _matches(pattern, opened.members)
         if not matches:
             raise ValueError(f"{archive} holds no strips called {name}/<class>/<id>.jpg or .png: get the file again")
         files: tuple[Path, ...] = (archive,)
@@ -87,20 +85,6 @@ def _contents(root: Path, archive: Path, matches: Sequence[re.Match[str]]) -> It
         for match in matches:
             yield (root / match.string).read_bytes(), str(root / match.string)
         return
-    with _open_zip(archive) as zipped:
+    with open_archive(archive) as opened:
         for match in matches:
-            where = f"{archive.name}: {match.string}"
-            if zipped.getinfo(match.string).file_size > MAX_BYTES:
-                raise ValueError(f"{where} unpacks to more than {MAX_BYTES >> 20} MB, too large for a strip: remove it")
-            try:
-                content = zipped.read(match.string)
-            except MEMBER_ERRORS as error:
-                raise ValueError(f"{where} is damaged inside the archive: download {archive} again") from error
-            yield content, where
-
-
-def _open_zip(path: Path) -> zipfile.ZipFile:
-    try:
-        return zipfile.ZipFile(path)
-    except zipfile.BadZipFile as error:
-        raise ValueError(f"{path} is no complete zip archive ({path.stat().st_size} bytes): get it again") from error
+            yield opened.read(match.string, MAX_BYTES), opened.where(match.string)
