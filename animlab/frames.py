@@ -9,6 +9,8 @@ from torch import Tensor
 
 def to_tensor(frames: np.ndarray | Tensor, device: torch.device | str = "cpu") -> Tensor:
     """uint8 (N, H, W, C), 0 to 255 → float32 (N, C, H, W), -1 to 1, converted on `device`."""
+    if isinstance(frames, np.ndarray):  # torch takes no read-only arrays, which memory-mapped frames are
+        frames = np.require(frames, requirements="W")
     x = torch.as_tensor(frames)
     if x.dtype != torch.uint8 or x.ndim != 4:
         raise ValueError(f"Frames are uint8 of shape (N, H, W, C), got {x.dtype} of shape {tuple(x.shape)}.")

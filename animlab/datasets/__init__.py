@@ -10,7 +10,7 @@ import os
 import warnings
 from pathlib import Path
 
-from . import actions, shapes
+from . import actions, moving_mnist, shapes
 from .cache import data_folder, prepared
 from .clips import Clips
 from .source import Clip, DataSet, Source
@@ -20,6 +20,7 @@ __all__ = ["REGISTRY", "Clip", "Clips", "DataSet", "Source", "StandInWarning", "
 REGISTRY: dict[str, DataSet] = {
     "actions": actions.DATA_SET,
     "shapes": shapes.DATA_SET,
+    "moving-mnist": moving_mnist.DATA_SET,
 }
 SYNTHETIC = "-synthetic"
 
