@@ -1,0 +1,90 @@
+"""Explorer: controls and one picture that follows them, for a question that a notebook asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import escape
+from typing import Any
+
+import ipywidgets as widgets
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from .animation import to_png
+
+
+class Explorer(widgets.VBox):
+    """Controls, and below them one picture that is drawn anew, in place, whenever one of them moves.
+
+    >>> def draw(c, d):
+    ...     return model.frames(model.space.still(d, [c] * 5))[0], f"every c at {c:.2f}"
+    >>> Explorer(draw, c=widgets.FloatSlider(max=1), d=widgets.Dropdown(options=range(5)))
+
+    draw: takes the value of each control under its name and gives the picture, uint8 (H, W, 1 or 3), and the line of
+    text to stand below it. width: how wide the picture stands on the page, as CSS has it. Errors are written on that
+    line, since a callback has nowhere to raise to.
+    """
+
+    def __init__(
+        self, draw: Callable[..., tuple[np.ndarray, str]], width: str = "256px", **controls: widgets.Widget
+    ) -> None:
+        self.function, self.controls = draw, controls
+        self.picture = widgets.Image(format="png", layout={"width": width, "max_width": "100%", "height": "auto"})
+        self.picture.add_class("animlab-picture")
+        self.caption = widgets.HTML()
+        for control in controls.values():
+            control.observe(self.redraw, "value")
+        row = widgets.HBox(list(controls.values()), layout={"flex_flow": "row wrap"})
+        super().__init__([row, self.picture, self.caption])
+        self.add_class("animlab-explorer")
+        self.redraw()
+
+    def __repr__(self) -> str:
+        """Stands in the notebook where the widget would, as long as no kernel runs."""
+        return f"Explorer of {', '.join(self.controls)}: run this cell to use it."
+
+    def redraw(self, _change: Any = None) -> None:
+        """Draws the picture for the values that the controls have now."""
+        try:
+            picture, text = self.function(**{name: control.value for name, control in self.controls.items()})
+            self.picture.value = to_png(picture)
+        except Exception as error:
+            text = f"{type(error).__name__}: {error}"
+        self.caption.value = escape(text)
+
+
+class Cursor:
+    """A figure drawn once, on which a vertical line can be moved at once: drawing a figure takes a tenth of a second.
+
+    figure: a matplotlib figure, drawn at `dpi` pixels an inch. axes: those that the line crosses; they share one x.
+    """
+
+    def __init__(self, figure: Figure, dpi: int = 100) -> None:
+        figure.set_dpi(dpi)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        self.pixels = np.asarray(canvas.buffer_rgba())[..., :3].copy()
+        self.axes: list[Axes] = list(figure.axes)
+
+    def at(self, x: float) -> np.ndarray:
+        """The figure with its line at x (in the units of the x axis): uint8 (H, W, 3)."""
+        picture = self.pixels.copy()
+        for ax in self.axes:
+            column = round(ax.transData.transform((x, 0))[0])
+            bottom, top = (len(picture) - round(edge) for edge in (ax.bbox.y0, ax.bbox.y1))
+            picture[top:bottom, max(0, column - 1) : column + 1] = 0
+        return picture
+
+
+def beside(*pictures: np.ndarray, gap: int = 8) -> np.ndarray:
+    """Pictures (H, W, 3) side by side on white, each enlarged by a whole factor as far as the tallest allows."""
+    tallest = max(len(picture) for picture in pictures)
+    scaled = []
+    for picture in pictures:
+        times = tallest // len(picture)
+        picture = picture.repeat(3 // picture.shape[2], axis=2).repeat(times, axis=0).repeat(times, axis=1)
+        below = tallest - len(picture)
+        scaled.append(np.pad(picture, ((0, below), (0, gap), (0, 0)), constant_values=255))
+    return np.concatenate(scaled, axis=1)[:, :-gap]
