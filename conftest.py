@@ -9,6 +9,7 @@ import pytest
 beside = Path(__file__).parent.parent / "shared" / "data"
 if "ANIMLAB_DATA" not in os.environ and beside.is_dir():
     os.environ["ANIMLAB_DATA"] = str(beside)
+os.environ.setdefault("ANIMLAB_OFFLINE", "1")  # no test and no notebook under test waits for a download
 os.environ.setdefault("OMP_NUM_THREADS", "2")  # sums in the same order everywhere
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from . import actions, moving_mnist, shapes
 from .cache import data_folder, prepared
 from .clips import Clips
+from .fetch import FetchError
 from .source import Clip, DataSet, Source
 
 __all__ = ["REGISTRY", "Clip", "Clips", "DataSet", "Source", "StandInWarning", "load_dataset"]
@@ -37,8 +38,8 @@ def load_dataset(name: str, root: str | os.PathLike[str] | None = None, progress
 
     name: a name in `REGISTRY` ("actions", "shapes"), or the same with "-synthetic" for the stand-in, which needs no
         files. A plain name falls back to its stand-in, with a `StandInWarning`, where no real files are found.
-    root: the folder with the real files. None looks in `$ANIMLAB_DATA`, then in `data/`. A stand-in reads no files
-        and takes no notice of it.
+    root: the folder with the real files. None looks in `$ANIMLAB_DATA`, then in `data/`; then "actions" and "shapes"
+        are downloaded, once, unless `ANIMLAB_OFFLINE=1`. A stand-in reads no files and takes no notice of root.
     progress: show a progress bar while the set is prepared.
 
     Raises ValueError for an unknown name and for damaged files, FileNotFoundError where `root` holds no such data.
@@ -48,14 +49,14 @@ def load_dataset(name: str, root: str | os.PathLike[str] | None = None, progress
         known = ", ".join(f"{each!r}, {each + SYNTHETIC!r}" for each in REGISTRY)
         raise ValueError(f"there is no data set {name!r}; choose one of {known}")
     entry = REGISTRY[plain]
-    source = None if name.endswith(SYNTHETIC) else _find_real(name, entry, root)
+    source = None if name.endswith(SYNTHETIC) else _find_real(name, entry, root, progress)
     if source is None:
         name, source = plain + SYNTHETIC, entry.synthetic()
     frames, table, factors = prepared(name, source, progress)
     return Clips(frames, table, name, factors)
 
 
-def _find_real(name: str, entry: DataSet, root: str | os.PathLike[str] | None) -> Source | None:
+def _find_real(name: str, entry: DataSet, root: str | os.PathLike[str] | None, progress: bool) -> Source | None:
     """The real files of a set, or None after a warning; an explicit `root` without them is an error."""
     if root is not None:
         source = entry.find(Path(root).expanduser())
@@ -71,9 +72,15 @@ def _find_real(name: str, entry: DataSet, root: str | os.PathLike[str] | None) -
         source = entry.find(folder)
         if source is not None:
             return source
+    reason = ""
+    if entry.fetch is not None:
+        try:
+            return entry.find(entry.fetch(progress))
+        except FetchError as error:
+            reason = f" and none could be fetched ({error})"
     warnings.warn(
-        f"no {name!r} data in {' or '.join(map(str, folders))} ({entry.expects}), so this is the rendered stand-in "
-        f"{name + SYNTHETIC!r}; data/README.md says how to get the real files",
+        f"no {name!r} data in {' or '.join(map(str, folders))} ({entry.expects}){reason}, so this is the rendered "
+        f"stand-in {name + SYNTHETIC!r}; data/README.md says how to get the real files",
         StandInWarning,
         stacklevel=3,
     )

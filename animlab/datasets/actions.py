@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from .source import SIZE, Clip, DataSet, Source
-from .strips import find_strips
+from .strips import fetch_strips, find_strips
 from .synthetic_actions import actions_stand_in
 
 # Folder names in actions.zip, and the part after the underscore in the names of the .avi files.
@@ -76,4 +76,5 @@ DATA_SET = DataSet(
     expects="actions.zip, a folder actions/ of strips, or Weizmann videos such as weizmann/daria_wave2.avi",
     find=find_actions,
     synthetic=actions_stand_in,
+    fetch=fetch_strips,
 )

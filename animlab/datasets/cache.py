@@ -16,7 +16,8 @@ import tempfile
 import time
 import uuid
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -47,17 +48,27 @@ def data_folder() -> Path:
 def prepared(name: str, source: Source, progress: bool = True) -> Prepared:
     """Open the prepared frames of `source`, preparing them first where that has not been done yet."""
     key = f"{name}-{_fingerprint(source.files)}"
-    for folder in _cache_folders():
+    for folder in cache_folders():
         found = _open(folder / key)
         if found is not None:
             return found
+    with scratch_folder(name) as unfinished:
+        _write(unfinished, name, source, progress)
+        return _publish(unfinished, unfinished.parent / key)
+
+
+@contextmanager
+def scratch_folder(name: str) -> Iterator[Path]:
+    """A new folder in the cache for work in progress: move out of it what is done, the rest is removed.
+
+    What a killed process leaves of one is removed by later calls.
+    """
     folder = writable_folder()
     _remove_abandoned(folder)
     unfinished = folder / f"{UNFINISHED}{name}-{uuid.uuid4().hex}"
     unfinished.mkdir()  # not mkdtemp, which would lock other users out of a shared cache
     try:
-        _write(unfinished, name, source, progress)
-        return _publish(unfinished, folder / key)
+        yield unfinished
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
@@ -67,7 +78,7 @@ def writable_folder() -> Path:
 
     `$ANIMLAB_CACHE`, or `cache/` in the project's data folder; where that is read-only, `~/.cache/animlab`.
     """
-    folders = _cache_folders()
+    folders = cache_folders()
     for folder in folders:
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -93,8 +104,8 @@ def copy_frames(frames: np.ndarray, spans: Sequence[slice]) -> np.ndarray:
         return np.memmap(file, np.uint8, mode="r", shape=(count, *frames.shape[1:]))
 
 
-def _cache_folders() -> list[Path]:
-    """Where prepared sets may lie, best first."""
+def cache_folders() -> list[Path]:
+    """Where prepared sets and downloads may lie, best first."""
     chosen = os.environ.get("ANIMLAB_CACHE")
     if chosen:
         return [Path(chosen).expanduser(), _user_cache()]
@@ -161,10 +172,15 @@ def _write_frames(file: BinaryIO, frames: np.ndarray, what: str) -> None:
     try:
         file.write(np.ascontiguousarray(frames, np.uint8).data)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if not disk_is_full(error):
             raise
         advice = "free some space, or set ANIMLAB_CACHE to a folder on another disk"
         raise OSError(error.errno, f"{what} could not be written because the disk is full: {advice}") from error
+
+
+def disk_is_full(error: OSError) -> bool:
+    """Whether the disk, or the user's share of it, is used up."""
+    return error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))  # Windows has no EDQUOT
 
 
 def _publish(unfinished: Path, final: Path) -> Prepared:

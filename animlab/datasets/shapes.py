@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .source import DataSet, Source
-from .strips import find_strips
+from .strips import fetch_strips, find_strips
 from .synthetic_shapes import shapes_stand_in
 
 STRIP_CLASSES = {"0": "up", "1": "left"}
@@ -24,4 +24,5 @@ DATA_SET = DataSet(
     expects="shapes.zip or a folder shapes/ of strips",
     find=find_shapes,
     synthetic=shapes_stand_in,
+    fetch=fetch_strips,
 )

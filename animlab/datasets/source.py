@@ -50,8 +50,11 @@ class DataSet:
     expects: what `find` looks for, in words, for error messages.
     find: the real files in a folder, or None where there are none.
     synthetic: the stand-in that the project renders itself.
+    fetch: download the published files and return a folder for `find`; called with whether to show a progress bar.
+        Raises FetchError. None where the reader has to get them: they are large, or ask for consent to their terms.
     """
 
     expects: str
     find: Callable[[Path], Source | None]
     synthetic: Callable[[], Source]
+    fetch: Callable[[bool], Path] | None = None

@@ -14,11 +14,26 @@ import numpy as np
 from PIL import Image
 
 from .archives import open_archive
+from .fetch import fetch_folders
 from .source import SIZE, Clip, Source
 
 MAX_BYTES = 32 << 20  # of one strip file: the largest published one is under 1 MB, more is a mistake or a trap
-# What Pillow and zipfile raise for damaged input; the caller gets a ValueError that names the file instead.
+# What Pillow raises for damaged input; the caller gets a ValueError that names the file instead.
 PICTURE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+
+# The public repository of MoCoGAN at the commit that published its code and data.
+COMMIT = "c68950b5943d47cbb7a94c0031bd3d21d19fff33"
+PUBLISHED = f"https://github.com/sergeytulyakov/mocogan/archive/{COMMIT}.zip"
+MEMBERS = re.compile(rf"mocogan-{COMMIT}/data/(?P<name>(?P<folder>actions|shapes)/\d/\d+\.(?:jpg|png))")
+HASHES = {
+    "actions": "97d4051a04cb42a4a1735a8ddb69c77e46b595930def926cc170adcd308d4f23",
+    "shapes": "a07e20f2879e801373d63411ac38cc3e2b3bc70786eb9e25111131c3de1dce4b",
+}
+
+
+def fetch_strips(progress: bool = True) -> Path:
+    """A folder with `actions.zip` and `shapes.zip`, fetched from MoCoGAN's repository (some 50 MB) on first use."""
+    return fetch_folders("mocogan", PUBLISHED, MEMBERS, HASHES, progress)
 
 
 def find_strips(

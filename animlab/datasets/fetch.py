@@ -1,0 +1,184 @@
+"""Public files fetched once: checked against a known hash, kept in the cache, never half there.
+
+Nothing needs this: without a network, or with `ANIMLAB_OFFLINE=1`, a set falls back to its stand-in. A failed attempt
+costs seconds and is not repeated for some minutes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import os
+import re
+import time
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tqdm.auto import tqdm
+
+from .archives import Archive, open_archive
+from .cache import cache_folders, disk_is_full, scratch_folder, writable_folder
+
+CONNECT_SECONDS = 4.0  # a class behind a firewall waits no longer
+SILENT_SECONDS = 15.0  # without a byte, then an attempt ends
+SLOW_SECONDS, SLOW_BYTES = 30.0, 20_000  # from then on, fewer bytes a second than these end it too
+MAX_BYTES = 512 << 20  # of one download
+RETRY_AFTER = 300.0  # seconds in which an address that failed is not tried again
+_failures: dict[str, tuple[float, str]] = {}  # address -> when it failed, and why
+
+
+class FetchError(OSError):
+    """Files could not be fetched; the message says why, in half a sentence without a full stop."""
+
+
+def offline() -> bool:
+    """Whether the environment variable ANIMLAB_OFFLINE forbids fetching: it does unless it is unset, empty or 0."""
+    return os.environ.get("ANIMLAB_OFFLINE", "") not in ("", "0")
+
+
+def fetch_files(name: str, base: str, hashes: Mapping[str, str], progress: bool = True) -> Path:
+    """Fetch files one by one and return the folder that holds them all.
+
+    >>> fetch_files("faces", "https://example.org/v1", {"FaceXModel/neutral.obj": "9f86d081…"})
+
+    name: of their folder among the downloads. base: the address before the names; hashes: relative name, with / between
+    folders -> sha256 of the content, in hex. Files that are there are not fetched again, so an interrupted call goes on
+    where it stopped.
+
+    Raises FetchError where one of them cannot be had.
+    """
+    folder = _place(name, list(hashes))
+    missing = [file for file in hashes if not (folder / file).is_file()]
+    for file in tqdm(missing, f"fetching {name}", unit="file", leave=False, disable=not progress):
+        with _attempt(base), scratch_folder("download") as scratch:
+            path = _download(f"{base}/{file}", scratch, hashes[file])
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(path, folder / file)
+    return folder
+
+
+def fetch_folders(
+    name: str, url: str, wanted: re.Pattern[str], hashes: Mapping[str, str], progress: bool = True
+) -> Path:
+    """Fetch one zip archive, make a zip of each wanted folder in it, and return the folder that holds these.
+
+    For archives that a server packs anew on each request, as GitHub does: their bytes change, their content does not,
+    so it is the content that is checked.
+
+    name: of the folder among the downloads. wanted: matches the members to keep, with a group `folder` (the zip they
+    go to) and a group `name` (what they are called there). hashes: folder -> `content_hash` of its zip.
+
+    Raises FetchError where it cannot be had.
+    """
+    zips = [f"{folder}.zip" for folder in hashes]
+    place = _place(name, zips)
+    if all((place / file).is_file() for file in zips):
+        return place
+    bar = tqdm(desc=f"fetching {name}", unit="B", unit_scale=True, leave=False, disable=not progress)
+    with _attempt(url), scratch_folder("download") as scratch, bar:
+        with open_archive(_download(url, scratch, None, bar)) as archive:
+            for folder, expected in hashes.items():
+                _repack(archive, folder, wanted, scratch / f"{folder}.zip")
+                with open_archive(scratch / f"{folder}.zip") as packed:
+                    if content_hash(packed) != expected:
+                        raise ValueError(f"the content of {folder} is another")
+        place.mkdir(parents=True, exist_ok=True)
+        for file in zips:
+            os.replace(scratch / file, place / file)
+    return place
+
+
+def content_hash(archive: Archive) -> str:
+    """sha256, in hex, over the members in order of their names: name, zero byte, length in 8 bytes, content of each."""
+    digest = hashlib.sha256()
+    for member in archive.members:
+        content = archive.read(member)
+        digest.update(member.encode() + b"\0" + len(content).to_bytes(8, "big") + content)
+    return digest.hexdigest()
+
+
+def _place(name: str, files: Sequence[str]) -> Path:
+    """The folder of a download: where it is complete already, else where it can be written."""
+    for folder in cache_folders():
+        if all((folder / "downloads" / name / file).is_file() for file in files):
+            return folder / "downloads" / name
+    return writable_folder() / "downloads" / name
+
+
+def _repack(archive: Archive, folder: str, wanted: re.Pattern[str], target: Path) -> None:
+    matches = [match for match in map(wanted.fullmatch, archive.members) if match and match["folder"] == folder]
+    with zipfile.ZipFile(target, "w") as packed:  # stored as they are: pictures do not shrink
+        for match in matches:
+            packed.writestr(match["name"], archive.read(match.string))
+
+
+def _download(url: str, folder: Path, sha256: str | None, bar: tqdm | None = None) -> Path:
+    """Fetch one file into a folder; ValueError where its sha256 is another."""
+    import pooch  # takes a tenth of a second to import, and is hardly ever needed
+
+    def stream(url: str, target: str, _: object) -> None:
+        _stream(url, Path(target), bar)
+
+    pooch.get_logger().setLevel(logging.WARNING)  # it would announce each file with its full path
+    return Path(pooch.retrieve(url, sha256, "download", folder, downloader=stream))
+
+
+def _stream(url: str, target: Path, bar: tqdm | None) -> None:
+    """Write what an address sends to a file; give up on servers that are silent, hopelessly slow or endless."""
+    import requests
+
+    host, began, received = urlsplit(url).netloc, time.monotonic(), 0
+    waits = (CONNECT_SECONDS, SILENT_SECONDS)
+    with requests.get(url, stream=True, timeout=waits) as response, open(target, "wb") as file:
+        response.raise_for_status()
+        if bar is not None:
+            bar.reset(total=int(response.headers.get("content-length", 0)) or None)
+        for chunk in response.iter_content(1 << 13):  # small, or a slow line would not be noticed
+            file.write(chunk)
+            received += len(chunk)
+            seconds = time.monotonic() - began
+            if received > MAX_BYTES:
+                raise FetchError(f"{host} sent more than {MAX_BYTES >> 20} MB")
+            if seconds > SLOW_SECONDS and received < SLOW_BYTES * seconds:
+                raise FetchError(f"{host} sent only {received / 1000:.0f} kB in {seconds:.0f} seconds")
+            if bar is not None:
+                bar.update(len(chunk))
+
+
+@contextmanager
+def _attempt(address: str) -> Iterator[None]:
+    """Turn whatever goes wrong with an address into a FetchError of one line, and remember it for a while."""
+    if offline():
+        raise FetchError("ANIMLAB_OFFLINE is set")
+    when, why = _failures.get(address, (-math.inf, ""))
+    if time.monotonic() - when < RETRY_AFTER:
+        raise FetchError(why)
+    try:
+        yield
+    except (OSError, ValueError) as error:  # ValueError: of pooch for another hash, of archives for a broken zip
+        why = _reason(error, urlsplit(address).netloc)
+        _failures[address] = (time.monotonic(), why)
+        raise FetchError(why) from error
+
+
+def _reason(error: Exception, host: str) -> str:
+    """Why a download failed, in half a sentence."""
+    import requests
+
+    if isinstance(error, FetchError):
+        return str(error)
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return f"{host} answered {error.response.status_code} {error.response.reason}"
+    if isinstance(error, requests.ReadTimeout) or "Read timed out" in str(error):  # the second while it was sending
+        return f"{host} was silent for {SILENT_SECONDS:.0f} seconds"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return f"{host} broke off in the middle"
+    if isinstance(error, requests.RequestException):
+        return f"there is no connection to {host}"
+    if isinstance(error, OSError):
+        return "the disk is full" if disk_is_full(error) else f"the files could not be written: {error}"
+    return f"{host} sent something other than the published files"
