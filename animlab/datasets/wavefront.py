@@ -1,0 +1,36 @@
+"""Reading meshes from Wavefront .obj files, as far as a morphable model needs them: vertices and faces."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+
+def read_obj(content: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
+    """Read a Wavefront .obj: vertices (V, 3) float32 and triangles (F, 3) int64, in the file's order.
+
+    Polygons become fans of triangles. Texture and normal indices, groups and materials are passed over; negative
+    indices count back from the last vertex. where: what to call the file when it is damaged (ValueError).
+    """
+    rows = content.splitlines()
+    points = b" ".join(row[2:] for row in rows if row.startswith(b"v "))
+    polygons = [row[2:].split() for row in rows if row.startswith(b"f ")]
+    try:
+        vertices = np.array(points.split(), np.float64).reshape(-1, 3).astype(np.float32)
+        corners = np.array(b" ".join(re.sub(rb"/\S*", b"", b" ".join(each)) for each in polygons).split(), np.int64)
+    except ValueError as error:
+        raise ValueError(f"{where} is no readable .obj file ({error}): get it again") from error
+    counts = np.array([len(each) for each in polygons], np.int64)
+    corners = np.where(corners < 0, corners + len(vertices), corners - 1)
+    good = len(vertices) and np.isfinite(vertices).all() and (counts > 2).all()
+    if not good or (corners.size and (corners.min() < 0 or corners.max() >= len(vertices))):
+        raise ValueError(
+            f"{where} is no complete .obj file ({len(vertices)} vertices, {len(counts)} faces, some of them broken or "
+            "missing): get it again"
+        )
+    first = np.cumsum(counts) - counts
+    fans = counts - 2
+    start = np.repeat(first, fans)
+    nth = np.arange(fans.sum()) - np.repeat(np.cumsum(fans) - fans, fans)
+    return vertices, np.stack([corners[start], corners[start + nth + 1], corners[start + nth + 2]], axis=1)
