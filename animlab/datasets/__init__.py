@@ -10,18 +10,20 @@ import os
 import warnings
 from pathlib import Path
 
-from . import actions, moving_mnist, shapes
+from . import actions, celeba, folder, moving_mnist, shapes
 from .cache import data_folder, prepared
 from .clips import Clips
 from .fetch import FetchError
 from .source import Clip, DataSet, Source
 
-__all__ = ["REGISTRY", "Clip", "Clips", "DataSet", "Source", "StandInWarning", "load_dataset"]
+__all__ = ["REGISTRY", "Clip", "Clips", "DataSet", "SkippedWarning", "Source", "StandInWarning", "load_dataset"]
 
 REGISTRY: dict[str, DataSet] = {
     "actions": actions.DATA_SET,
     "shapes": shapes.DATA_SET,
     "moving-mnist": moving_mnist.DATA_SET,
+    "celeba": celeba.DATA_SET,
+    "folder": folder.DATA_SET,
 }
 SYNTHETIC = "-synthetic"
 
@@ -30,48 +32,83 @@ class StandInWarning(UserWarning):
     """Rendered frames were loaded because the real ones are not there."""
 
 
-def load_dataset(name: str, root: str | os.PathLike[str] | None = None, progress: bool = True) -> Clips:
+class SkippedWarning(UserWarning):
+    """Some of your own files could not be read, or not whole."""
+
+
+def load_dataset(
+    name: str, root: str | os.PathLike[str] | None = None, progress: bool = True, *, crop: bool = False
+) -> Clips:
     """Load a data set by name; prepare it on first use, which takes seconds, or a minute for the largest.
 
     >>> clips = load_dataset("actions")
     >>> train, test = clips.split(held_out=0.1)
+    >>> mine = load_dataset("folder", root="holiday.zip")       # your own pictures and videos: see `folder.py`
 
-    name: a name in `REGISTRY` ("actions", "shapes"), or the same with "-synthetic" for the stand-in, which needs no
-        files. A plain name falls back to its stand-in, with a `StandInWarning`, where no real files are found.
+    name: a name in `REGISTRY`, or the same with "-synthetic" for the stand-in, which needs no files. A plain name falls
+        back to its stand-in, with a `StandInWarning`, where no real files are found. "folder" reads what is in `root`,
+        has no stand-in, and leaves out what it cannot read, with a `SkippedWarning`.
     root: the folder with the real files. None looks in `$ANIMLAB_DATA`, then in `data/`; then "actions" and "shapes"
         are downloaded, once, unless `ANIMLAB_OFFLINE=1`. A stand-in reads no files and takes no notice of root.
     progress: show a progress bar while the set is prepared.
+    crop: cut the Weizmann videos of "actions" to the person, instead of squeezing the whole picture into a square.
 
     Raises ValueError for an unknown name and for damaged files, FileNotFoundError where `root` holds no such data.
     """
     plain = name.removesuffix(SYNTHETIC)
-    if plain not in REGISTRY:
-        known = ", ".join(f"{each!r}, {each + SYNTHETIC!r}" for each in REGISTRY)
+    entry = REGISTRY.get(plain)
+    if entry is None or (entry.synthetic is None and name != plain):
+        endings = {each: ("", SYNTHETIC) if one.synthetic else ("",) for each, one in REGISTRY.items()}
+        known = ", ".join(repr(each + ending) for each in REGISTRY for ending in endings[each])
         raise ValueError(f"there is no data set {name!r}; choose one of {known}")
-    entry = REGISTRY[plain]
-    source = None if name.endswith(SYNTHETIC) else _find_real(name, entry, root, progress)
+    if crop and (entry.find_cropped is None or name != plain):
+        croppable = ", ".join(repr(each) for each, one in REGISTRY.items() if one.find_cropped is not None)
+        raise ValueError(f"crop=True cuts videos to the person in them, which only {croppable} has, not {name!r}")
+    if name != plain:
+        source = None
+    elif root is not None:
+        source = _find_in(Path(root).expanduser(), name, entry, crop)
+    else:
+        source = _find_anywhere(name, entry, crop, progress)
     if source is None:
+        assert entry.synthetic is not None, "what has no stand-in was found or has raised an error"
         name, source = plain + SYNTHETIC, entry.synthetic()
-    frames, table, factors = prepared(name, source, progress)
-    return Clips(frames, table, name, factors)
+    frames, table, factors, skipped = prepared(name, source, progress)
+    if skipped:
+        count = f"{len(skipped):,} file{'s were' if len(skipped) > 1 else ' was'}"
+        warnings.warn(
+            f"{count} left out, wholly or in part: {folder.describe(skipped)}; clips.skipped lists all",
+            SkippedWarning,
+            stacklevel=2,
+        )
+    return Clips(frames, table, name, factors, skipped)
 
 
-def _find_real(name: str, entry: DataSet, root: str | os.PathLike[str] | None, progress: bool) -> Source | None:
-    """The real files of a set, or None after a warning; an explicit `root` without them is an error."""
-    if root is not None:
-        source = entry.find(Path(root).expanduser())
-        if source is None:
-            raise FileNotFoundError(
-                f"no {name!r} data in {os.fspath(root)!r}, which should hold {entry.expects}: data/README.md says "
-                f"where to get them, and load_dataset({name + SYNTHETIC!r}) needs no files"
-            )
-        return source
+def _find_in(root: Path, name: str, entry: DataSet, crop: bool) -> Source:
+    """The real files of a set in a folder that the caller named; their absence is an error."""
+    source = entry.find_cropped(root) if crop and entry.find_cropped else entry.find(root)
+    if source is None:
+        what = "videos to crop" if crop else f"{name!r} data"
+        raise FileNotFoundError(
+            f"no {what} in {os.fspath(root)!r}, which should hold {entry.expects}: data/README.md says "
+            f"where to get them, and load_dataset({name + SYNTHETIC!r}) needs no files"
+        )
+    return source
+
+
+def _find_anywhere(name: str, entry: DataSet, crop: bool, progress: bool) -> Source | None:
+    """The real files of a set where they usually are, else from the network, else None after a warning."""
+    if entry.synthetic is None:
+        raise ValueError(f"load_dataset({name!r}) needs root=…, the path of {entry.expects}")
     chosen = os.environ.get("ANIMLAB_DATA")
     folders = ([Path(chosen).expanduser()] if chosen else []) + [data_folder()]
-    for folder in folders:
-        source = entry.find(folder)
+    for place in folders:
+        source = entry.find_cropped(place) if crop and entry.find_cropped else entry.find(place)
         if source is not None:
             return source
+    places = " or ".join(map(str, folders))
+    if crop:  # strips, downloaded or rendered, are no answer to somebody who wants to see the whole person
+        raise FileNotFoundError(f"no videos to crop in {places}: data/README.md says where to get {name!r} as videos")
     reason = ""
     if entry.fetch is not None:
         try:
@@ -79,7 +116,7 @@ def _find_real(name: str, entry: DataSet, root: str | os.PathLike[str] | None, p
         except FetchError as error:
             reason = f" and none could be fetched ({error})"
     warnings.warn(
-        f"no {name!r} data in {' or '.join(map(str, folders))} ({entry.expects}){reason}, so this is the rendered "
+        f"no {name!r} data in {places} ({entry.expects}){reason}, so this is the rendered "
         f"stand-in {name + SYNTHETIC!r}; data/README.md says how to get the real files",
         StandInWarning,
         stacklevel=3,

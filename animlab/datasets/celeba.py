@@ -1,0 +1,105 @@
+"""CelebA: portraits of celebrities, 202,599 of them, aligned so that the eyes are always in the same place.
+
+Liu, Luo, Wang and Tang, "Deep Learning Face Attributes in the Wild", ICCV 2015. Read from the "aligned and cropped"
+pictures, 178x218, or from copies of another size. The middle square of the picture's width is kept, 178x178, which
+holds the face from hair to chin, and scaled to 64x64.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from .archives import open_archive
+from .source import SIZE, Clip, DataSet, Source
+from .strips import PICTURE_ERRORS
+from .synthetic_celeba import celeba_stand_in
+
+FOLDER = "img_align_celeba"
+PICTURE = re.compile(r"(?:.*/)?\d+\.(?:jpe?g|png)")
+# As downloaded; as torchvision.datasets.CelebA lays it out; a folder in a folder of the same name, as some mirrors do.
+ARCHIVES = (f"{FOLDER}.zip", f"celeba/{FOLDER}.zip")
+FOLDERS = (FOLDER, f"celeba/{FOLDER}", f"{FOLDER}/{FOLDER}")
+MAX_BYTES = 16 << 20  # of one packed picture: those of the set have some 10 kB
+MAX_SIDE = 4096  # pixels
+
+
+def find_celeba(root: Path) -> Source | None:
+    """The aligned pictures in `root`, each a clip of one frame: `img_align_celeba.zip` or a folder of that name."""
+    for archive in (root / name for name in ARCHIVES):
+        if archive.is_file():
+            return _packed(archive)
+    for folder in (root / name for name in FOLDERS):
+        files = sorted(path for path in folder.glob("*") if PICTURE.fullmatch(path.name))
+        if files:
+            return _unpacked(files)
+    return None
+
+
+def crop_face(content: bytes, where: str) -> np.ndarray:
+    """Cut the middle square out of a picture and scale it down, uint8 (64, 64, 3), with antialiasing.
+
+    The same as torchvision's CenterCrop(width) and Resize(64) on a PIL image, pixel for pixel.
+
+    content: the bytes of a JPEG or PNG file. where: what to call it when it turns out to be damaged, or not between 64
+        and 4096 pixels wide and high (ValueError).
+    """
+    advice = f"a portrait has {SIZE} to {MAX_SIDE} a side: remove the file or scale it"
+    damaged = f"{where} cannot be read as a picture ({len(content)} bytes, damaged or cut short): get the file again"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            picture = Image.open(io.BytesIO(content), formats=("JPEG", "PNG"))
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        raise ValueError(f"{where} has more than {Image.MAX_IMAGE_PIXELS:,} pixels, but {advice}") from error
+    except PICTURE_ERRORS as error:
+        raise ValueError(damaged) from error
+    width, height = picture.size
+    side = min(width, height)
+    if side < SIZE or max(width, height) > MAX_SIDE:  # looked at before decoding: a header can promise any size
+        raise ValueError(f"{where} is {width}x{height} pixels, but {advice}")
+    left, top = round((width - side) / 2), round((height - side) / 2)
+    try:
+        square = picture.convert("RGB").crop((left, top, left + side, top + side))
+    except PICTURE_ERRORS as error:
+        raise ValueError(damaged) from error
+    return np.asarray(square.resize((SIZE, SIZE), Image.Resampling.BILINEAR))
+
+
+def _packed(archive: Path) -> Source:
+    with open_archive(archive) as opened:
+        members = [member for member in opened.members if PICTURE.fullmatch(member)]
+    if not members:
+        raise ValueError(f"{archive} holds no pictures called {FOLDER}/000001.jpg and so on: get the file again")
+
+    def read() -> Iterator[Clip]:
+        with open_archive(archive) as opened:
+            for member in members:
+                yield Clip(crop_face(opened.read(member, MAX_BYTES), opened.where(member))[None])
+
+    return Source((archive,), len(members), read)
+
+
+def _unpacked(files: list[Path]) -> Source:
+    def read() -> Iterator[Clip]:
+        for file in files:
+            if file.stat().st_size > MAX_BYTES:
+                raise ValueError(
+                    f"{file} has more than {MAX_BYTES >> 20} MB, too much for a picture of a face: remove it"
+                )
+            yield Clip(crop_face(file.read_bytes(), str(file))[None])
+
+    return Source(tuple(files), len(files), read)
+
+
+DATA_SET = DataSet(
+    expects=f"{FOLDER}.zip or a folder {FOLDER}/ of pictures 000001.jpg and so on",
+    find=find_celeba,
+    synthetic=celeba_stand_in,
+)

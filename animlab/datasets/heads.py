@@ -1,0 +1,143 @@
+"""The geometry of rendered heads: where on which face each pixel of a picture lies, and how much light falls there.
+
+A head is an egg whose surface is found for every pixel. That point, turned back by the head's yaw and pitch, tells
+where on the face the pixel lies, so that what is drawn on the flat face turns with the head.
+
+Lengths are in heads: 1 is half a head's height, x to the picture's right, y down, z towards the viewer. Every number of
+a `Look` is an array (N, 1, 1), every colour (N, 1, 1, 3), so that N pictures are drawn with the same arithmetic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .drawing import X, Y
+
+SQUARE = 2.3  # exponent of the outline: 2 is an ellipse
+EYE = (0.3, -0.06)  # the middle of the eye on the picture's right, on a face seen from the front
+STYLES = ("cropped", "parted", "fringe", "bob", "long", "updo", "curly", "bald")
+CROPPED, PARTED, FRINGE, BOB, LONG, UPDO, CURLY, BALD = range(len(STYLES))
+
+
+@dataclass(frozen=True)
+class Look:
+    """What N faces look like.
+
+    yaw, pitch, tilt: how far the head is turned to the picture's right, up, and clockwise, in radians.
+    eye_x, eye_y: pixels, where the point between the eyes lies. scale: pixels, half the head's height. width: half the
+        head's width in heads. jaw: how much narrower the chin is, 0 to 1.
+    smile: -1 (corners down) to 1; mouth_open, eyes_open: 0 to 1; brow: -1 (frown) to 1 (raised); gaze: -1 to 1.
+    nose, lips: relative sizes. beard: 0 to 1, how dense. glasses: 0 or 1.
+    style: index into STYLES. parting: where the hair parts, -1 to 1. strands: 0 to 2π, where its strands lie.
+    volume: of the hair, in heads.
+    light_x, light_y, light_z: direction to the light, of length 1. ambient: 0 to 1, the light from all sides.
+    skin, lip, iris, hair, cloth: colours, 0 to 255. neckline: 0 (round) to 1 (deep V).
+    """
+
+    yaw: np.ndarray
+    pitch: np.ndarray
+    tilt: np.ndarray
+    eye_x: np.ndarray
+    eye_y: np.ndarray
+    scale: np.ndarray
+    width: np.ndarray
+    jaw: np.ndarray
+    smile: np.ndarray
+    mouth_open: np.ndarray
+    eyes_open: np.ndarray
+    brow: np.ndarray
+    gaze: np.ndarray
+    nose: np.ndarray
+    lips: np.ndarray
+    beard: np.ndarray
+    glasses: np.ndarray
+    style: np.ndarray
+    parting: np.ndarray
+    strands: np.ndarray
+    volume: np.ndarray
+    light_x: np.ndarray
+    light_y: np.ndarray
+    light_z: np.ndarray
+    ambient: np.ndarray
+    skin: np.ndarray
+    lip: np.ndarray
+    iris: np.ndarray
+    hair: np.ndarray
+    cloth: np.ndarray
+    neckline: np.ndarray
+
+
+@dataclass(frozen=True)
+class Surface:
+    """What each pixel of N pictures shows of a ball, (N, 64, 64) each.
+
+    outside: signed distance to the outline, in pixels. nx, ny, nz: the point of the unit ball that is seen. x, y, z:
+    the same point on a head that looks straight ahead; z below 0 is the back of the head.
+    """
+
+    outside: np.ndarray
+    nx: np.ndarray
+    ny: np.ndarray
+    nz: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+    z: np.ndarray
+
+
+def head_coordinates(look: Look) -> tuple[np.ndarray, np.ndarray]:
+    """Where each pixel lies on the upright head, in heads from its middle, (N, 64, 64) twice."""
+    # The point between the eyes on the turned head; the head is placed such that it lands on eye_x, eye_y.
+    at_eyes = turn(look, np.zeros_like(look.yaw), np.full_like(look.yaw, EYE[1]), np.full_like(look.yaw, 0.998))
+    eyes_x = at_eyes[0] * look.width * narrowing(look, at_eyes[1]) + shear(look, at_eyes[1])
+    cos, sin = np.cos(look.tilt), np.sin(look.tilt)
+    dx, dy = (X - look.eye_x) / look.scale, (Y - look.eye_y) / look.scale
+    return dx * cos + dy * sin + eyes_x, dy * cos - dx * sin + at_eyes[1]
+
+
+def surface(look: Look, x: np.ndarray, y: np.ndarray, volume: np.ndarray | float) -> Surface:
+    """The head's surface, grown by `volume` at its upper half, as hair does."""
+    grown = 1 + volume * ramp(y, 0.45, -0.35)
+    nx, ny = (x - shear(look, y)) / (look.width * narrowing(look, y)) / grown, y / grown
+    # A skull is a little squarer than an egg.
+    round_ = np.maximum(np.hypot(nx, ny), 1e-3)
+    radius = (np.abs(nx) ** SQUARE + np.abs(ny) ** SQUARE) ** (1 / SQUARE)
+    nx, ny = nx * radius / round_, ny * radius / round_
+    # A ratio of lengths becomes a distance through the outline's own size in this direction.
+    outside = (radius - 1) * look.scale * np.hypot(x, y) / np.maximum(radius, 1e-3)
+    within = np.maximum(radius, 1)
+    nx, ny = nx / within, ny / within
+    nz = np.sqrt(np.maximum(1 - nx * nx - ny * ny, 0))
+    cos, sin = np.cos(look.yaw), np.sin(look.yaw)
+    face_x, ahead = nx * cos - nz * sin, nx * sin + nz * cos
+    cos, sin = np.cos(look.pitch), np.sin(look.pitch)
+    return Surface(outside, nx, ny, nz, face_x * look.width, ny * cos + ahead * sin, ahead * cos - ny * sin)
+
+
+def turn(look: Look, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A point of the unit ball, turned by pitch and yaw: what `surface` undoes."""
+    y, z = y * np.cos(look.pitch) - z * np.sin(look.pitch), y * np.sin(look.pitch) + z * np.cos(look.pitch)
+    return x * np.cos(look.yaw) + z * np.sin(look.yaw), y, z * np.cos(look.yaw) - x * np.sin(look.yaw)
+
+
+def narrowing(look: Look, y: np.ndarray) -> np.ndarray:
+    """Relative width of the head at a height: temples, cheekbones, jaw."""
+    return 1 - look.jaw * ramp(y, 0.1, 1.1)
+
+
+def shear(look: Look, y: np.ndarray) -> np.ndarray:
+    """The chin of a turned head points where the face looks."""
+    return 0.3 * np.sin(look.yaw) * ramp(y, -0.2, 1.0)
+
+
+def ramp(x: np.ndarray, start: float, end: float) -> np.ndarray:
+    """0 before start, 1 after end, smooth between."""
+    t = np.clip((x - start) / (end - start), 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def brightness(look: Look, nx: np.ndarray, ny: np.ndarray, nz: np.ndarray) -> np.ndarray:
+    """How bright a surface with this normal is, about 0.3 to 1.2."""
+    falling = nx * look.light_x + ny * look.light_y + nz * look.light_z
+    return look.ambient + (1.2 - look.ambient) * np.clip((falling + 0.25) / 1.25, 0, 1)
