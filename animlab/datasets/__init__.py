@@ -10,7 +10,7 @@ import os
 import warnings
 from pathlib import Path
 
-from . import actions, celeba, folder, moving_mnist, shapes
+from . import actions, celeba, faces3d, folder, moving_mnist, shapes
 from .cache import data_folder, prepared
 from .clips import Clips
 from .fetch import FetchError
@@ -22,6 +22,7 @@ REGISTRY: dict[str, DataSet] = {
     "actions": actions.DATA_SET,
     "shapes": shapes.DATA_SET,
     "moving-mnist": moving_mnist.DATA_SET,
+    "faces3d": faces3d.DATA_SET,
     "celeba": celeba.DATA_SET,
     "folder": folder.DATA_SET,
 }

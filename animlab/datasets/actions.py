@@ -7,13 +7,14 @@ Blank et al., "Actions as Space-Time Shapes", ICCV 2005. Read either from the 72
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import imageio.v3 as iio
 import numpy as np
 from PIL import Image
+from scipy.ndimage import binary_opening
 
+from .media import to_frame, video_frames
 from .source import SIZE, Clip, DataSet, Source
 from .strips import fetch_strips, find_strips
 from .synthetic_actions import actions_stand_in
@@ -28,12 +29,22 @@ VIDEO_CLASSES = {
     "pjump": "jump in place",
     "side": "gallop sideways",
 }
+# Of cropping. People in the Weizmann videos are half as tall as the picture, and reach a little higher.
+MOVED = 30  # levels: above the noise of the coding, below the contrast of clothes and wall
+MARGIN = 0.125  # of the extent of the motion, on either side
+TALL = 0.6  # of the height of the picture
+
 VIDEO_NAME = re.compile(r"(?P<person>[a-z]+)_(?P<action>[a-z]+\d?)\.avi", re.IGNORECASE)
 
 
 def find_actions(root: Path) -> Source | None:
     """The Weizmann clips in `root`: `actions.zip`, `actions/`, `weizmann/*.avi` or `*.avi`, in this order, or None."""
-    return find_strips(root, "actions", STRIP_CLASSES, _take) or _find_videos(root / "weizmann") or _find_videos(root)
+    return find_strips(root, "actions", STRIP_CLASSES, _take) or _find_videos(root, _squeezed)
+
+
+def find_cropped_actions(root: Path) -> Source | None:
+    """The Weizmann videos in `root`, `weizmann/*.avi` or `*.avi`, each cut to the square in which its person moves."""
+    return _find_videos(root, _cropped)
 
 
 def _take(number: str) -> int | None:
@@ -41,17 +52,30 @@ def _take(number: str) -> int | None:
     return int(number) // 2 if number.isdecimal() else None
 
 
-def _find_videos(folder: Path) -> Source | None:
-    """Weizmann files called like `daria_wave2.avi`."""
-    matches = [match for match in map(VIDEO_NAME.fullmatch, sorted(path.name for path in folder.glob("*"))) if match]
-    if not matches:
-        return None
+def _find_videos(root: Path, frames_of: Callable[[Path], np.ndarray]) -> Source | None:
+    """Weizmann files called like `daria_wave2.avi`, in `root/weizmann` or in `root`."""
+    for folder in (root / "weizmann", root):
+        matches = [
+            match for match in map(VIDEO_NAME.fullmatch, sorted(path.name for path in folder.glob("*"))) if match
+        ]
+        if matches:
+            return _videos(folder, matches, frames_of)
+    return None
 
+
+def _videos(folder: Path, matches: Sequence[re.Match[str]], frames_of: Callable[[Path], np.ndarray]) -> Source:
     def read() -> Iterator[Clip]:
         for match in matches:
-            yield Clip(_read_video(folder / match.string), _video_class(match["action"].lower()))
+            path = folder / match.string
+            try:
+                frames = frames_of(path)
+            except (OSError, ValueError) as error:
+                size = path.stat().st_size
+                raise ValueError(f"{path} cannot be read as a video ({size} bytes): get the file again") from error
+            yield Clip(frames, _video_class(match["action"].lower()))
 
-    return Source(tuple(folder / match.string for match in matches), len(matches), read)
+    files = tuple(folder / match.string for match in matches)
+    return Source(files, len(matches), read, settings=frames_of.__name__)
 
 
 def _video_class(action: str) -> str:
@@ -59,22 +83,49 @@ def _video_class(action: str) -> str:
     return VIDEO_CLASSES.get(action) or VIDEO_CLASSES.get(action.rstrip("0123456789"), action.rstrip("0123456789"))
 
 
-def _read_video(path: Path) -> np.ndarray:
+def _squeezed(path: Path) -> np.ndarray:
     """All frames of a video (the longest Weizmann clip has 146), squeezed to uint8 (T, 64, 64, 3)."""
-    try:
-        frames = [
-            np.asarray(Image.fromarray(frame).resize((SIZE, SIZE), Image.Resampling.BICUBIC))
-            for frame in iio.imiter(path, plugin="FFMPEG")
-        ]
-        return np.stack(frames)  # a ValueError where there is none
-    except (OSError, ValueError, RuntimeError) as error:
-        size = path.stat().st_size
-        raise ValueError(f"{path} cannot be read as a video ({size} bytes): get the file again") from error
+    size = (SIZE, SIZE)
+    return np.stack([np.asarray(image.resize(size, Image.Resampling.BICUBIC)) for image in video_frames(path)])
+
+
+def _cropped(path: Path) -> np.ndarray:
+    """All frames of a video, cut to one square for the whole clip, so that what moves is seen to move."""
+    images = list(video_frames(path))
+    box = moving_box(np.stack([np.asarray(image) for image in images])) if images else None
+    return np.stack([to_frame(image, box) for image in images])
+
+
+def moving_box(video: np.ndarray) -> tuple[int, int, int, int]:
+    """The square in which somebody moves before a still background: left, upper, right, lower edge in pixels.
+
+    video: uint8 (T, H, W, 3). The background is the median over time; what differs from it by more than MOVED levels,
+    in more than a speck, moves. The square goes round all of it, with a margin. It reaches at least TALL of the height
+    of the picture down from the top of the motion, for of somebody who stands and waves only the arms move. Without any
+    motion it is the middle of the picture.
+    """
+    height, width = video.shape[1:3]
+    background = np.median(video[:: max(1, len(video) // 100)], axis=0)
+    moved = np.zeros((height, width), bool)
+    for frame in video:
+        moved |= binary_opening(np.abs(frame - background).max(axis=-1) > MOVED, np.ones((3, 3)))
+    rows, columns = np.flatnonzero(moved.any(axis=1)), np.flatnonzero(moved.any(axis=0))
+    largest = min(height, width)
+    if len(rows) == 0:
+        left, upper = (width - largest) // 2, (height - largest) // 2
+        return left, upper, left + largest, upper + largest
+    extent = max(np.ptp(rows), np.ptp(columns)) + 1
+    side = min(largest, round(max((1 + 2 * MARGIN) * extent, TALL * height)))
+    left = round((columns[0] + columns[-1] + 1 - side) / 2)
+    upper = rows[0] - round(MARGIN * extent)
+    left, upper = int(np.clip(left, 0, width - side)), int(np.clip(upper, 0, height - side))
+    return left, upper, left + side, upper + side
 
 
 DATA_SET = DataSet(
     expects="actions.zip, a folder actions/ of strips, or Weizmann videos such as weizmann/daria_wave2.avi",
     find=find_actions,
     synthetic=actions_stand_in,
+    find_cropped=find_cropped_actions,
     fetch=fetch_strips,
 )

@@ -1,15 +1,16 @@
 """Prepare once, then memory-map: every data set becomes one .npy of frames and one .npy table of clips.
 
-A prepared set is a folder `<name>-<key>` with `frames.npy`, `clips.npy` and `factors.npz`. The key is made from the
-names, sizes and times of the source files, so a changed source is prepared anew. The folder is written under a
-temporary name and renamed when it is complete: what exists under its final name is whole, however many processes
-prepare at once and whenever one of them is killed.
+A prepared set is a folder `<name>-<key>` with `frames.npy`, `clips.npy`, `factors.npz` and, where files were left out,
+`skipped.json`. The key is made from the names, sizes and times of the source files, so a changed source is prepared
+anew. The folder is written under a temporary name and renamed when it is complete: what exists under its final name is
+whole, however many processes prepare at once and whenever one of them is killed.
 """
 
 from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 import shutil
 import tempfile
@@ -24,7 +25,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from tqdm.auto import tqdm
 
-from .source import Source
+from .source import Skipped, Source
 
 FORMAT = 1  # raise it when what a cache holds changes its meaning: old caches are then left alone
 UNFINISHED = "unfinished-"
@@ -32,11 +33,16 @@ ABANDONED_AFTER = 3600.0  # seconds without a write before an unfinished folder 
 
 
 class Prepared(NamedTuple):
-    """An opened cache: frames (N, 64, 64, C) uint8 read-only memmap, the clip table, factors name -> (N,) array."""
+    """An opened cache.
+
+    frames: (N, 64, 64, C) uint8 read-only memmap. table: the clip table. factors: name -> (N,) array. skipped: what was
+    left out when it was prepared.
+    """
 
     frames: np.ndarray
     table: np.ndarray
     factors: dict[str, np.ndarray]
+    skipped: tuple[Skipped, ...]
 
 
 def data_folder() -> Path:
@@ -47,13 +53,14 @@ def data_folder() -> Path:
 
 def prepared(name: str, source: Source, progress: bool = True) -> Prepared:
     """Open the prepared frames of `source`, preparing them first where that has not been done yet."""
-    key = f"{name}-{_fingerprint(source.files)}"
+    key = f"{name}-{_fingerprint(source)}"
     for folder in cache_folders():
         found = _open(folder / key)
         if found is not None:
             return found
     with scratch_folder(name) as unfinished:
-        _write(unfinished, name, source, progress)
+        with full_disk_is_one_sentence(f"the prepared {name!r} frames"):
+            _write(unfinished, name, source, progress)
         return _publish(unfinished, unfinished.parent / key)
 
 
@@ -98,9 +105,10 @@ def copy_frames(frames: np.ndarray, spans: Sequence[slice]) -> np.ndarray:
     """
     count = sum(span.stop - span.start for span in spans)
     with tempfile.TemporaryFile(dir=writable_folder()) as file:
-        for span in spans:
-            _write_frames(file, frames[span], "a part of the frames")
-        file.flush()
+        with full_disk_is_one_sentence("a part of the frames"):
+            for span in spans:
+                _write_frames(file, frames[span])
+            file.flush()
         return np.memmap(file, np.uint8, mode="r", shape=(count, *frames.shape[1:]))
 
 
@@ -117,11 +125,12 @@ def _user_cache() -> Path:
     return Path("~/.cache/animlab").expanduser()
 
 
-def _fingerprint(files: Sequence[Path]) -> str:
-    """16 hex digits that change when a file is added, removed, renamed or modified."""
-    base = os.path.commonpath([file.parent for file in files])
-    stats = ((file.relative_to(base).as_posix(), file.stat()) for file in files)
-    seen = repr((FORMAT, [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]))
+def _fingerprint(source: Source) -> str:
+    """16 hex digits that change when a file is added, removed, renamed or modified, or a setting is another."""
+    base = os.path.commonpath([file.parent for file in source.files])
+    stats = ((file.relative_to(base).as_posix(), file.stat()) for file in source.files)
+    settings = (source.settings,) if source.settings else ()
+    seen = repr((FORMAT, [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats], *settings))
     return hashlib.sha256(seen.encode()).hexdigest()[:16]
 
 
@@ -132,28 +141,35 @@ def _open(folder: Path) -> Prepared | None:
         table = np.load(folder / "clips.npy")
         with np.load(folder / "factors.npz") as stored:
             factors = {name: stored[name] for name in stored.files}
+        report = folder / "skipped.json"
+        skipped = tuple(Skipped(*pair) for pair in json.loads(report.read_text())) if report.exists() else ()
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         return None
-    return Prepared(frames, table, factors)
+    return Prepared(frames, table, factors, skipped)
 
 
 def _write(folder: Path, name: str, source: Source, progress: bool) -> None:
     """Stream every clip of `source` into `folder`; one clip at a time is in memory."""
     rows: list[tuple[int, int, str, int]] = []
     factors: dict[str, list[np.ndarray]] = {}
+    skipped: list[Skipped] = []
     total = 0
-    with open(folder / "frames.npy", "wb") as file:
+    bar = tqdm(desc=f"preparing {name}", total=source.count, unit="clip", leave=False, disable=not progress)
+    with open(folder / "frames.npy", "wb") as file, bar:
         shape: tuple[int, ...] = ()
-        bar = tqdm(source.read(), f"preparing {name}", source.count, unit="clip", leave=False, disable=not progress)
-        for index, clip in enumerate(bar):
+        for clip in source.read():
+            if isinstance(clip, Skipped):
+                skipped.append(clip)
+                continue
             if not shape:
                 shape = clip.frames.shape[1:]
                 _write_header(file, (0, *shape))
-            _write_frames(file, clip.frames, f"the prepared {name!r} frames")
-            rows.append((total, len(clip.frames), clip.label, index if clip.take is None else clip.take))
+            _write_frames(file, clip.frames)
+            rows.append((total, len(clip.frames), clip.label, len(rows) if clip.take is None else clip.take))
             total += len(clip.frames)
             for key, values in clip.factors.items():
                 factors.setdefault(key, []).append(values)
+            bar.update()
         # numpy leaves room in the header for the first axis to grow, so the true count fits where 0 stood.
         file.seek(0)
         _write_header(file, (total, *shape))
@@ -161,26 +177,33 @@ def _write(folder: Path, name: str, source: Source, progress: bool) -> None:
     table = np.array(rows, [("start", "i8"), ("length", "i8"), ("class", f"U{label_size}"), ("take", "i8")])
     np.save(folder / "clips.npy", table)
     np.savez(folder / "factors.npz", **{key: np.concatenate(parts) for key, parts in factors.items()})  # type: ignore[arg-type]
+    if skipped:
+        (folder / "skipped.json").write_text(json.dumps(skipped))
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
     np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
 
 
-def _write_frames(file: BinaryIO, frames: np.ndarray, what: str) -> None:
-    """Append uint8 frames to a file; a full disk becomes a sentence that says what to do."""
-    try:
-        file.write(np.ascontiguousarray(frames, np.uint8).data)
-    except OSError as error:
-        if not disk_is_full(error):
-            raise
-        advice = "free some space, or set ANIMLAB_CACHE to a folder on another disk"
-        raise OSError(error.errno, f"{what} could not be written because the disk is full: {advice}") from error
+def _write_frames(file: BinaryIO, frames: np.ndarray) -> None:
+    file.write(np.ascontiguousarray(frames, np.uint8).data)
 
 
 def disk_is_full(error: OSError) -> bool:
     """Whether the disk, or the user's share of it, is used up."""
     return error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))  # Windows has no EDQUOT
+
+
+@contextmanager
+def full_disk_is_one_sentence(what: str) -> Iterator[None]:
+    """Around writing `what`: a full disk becomes an error that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if not disk_is_full(error):
+            raise
+        advice = "free some space, or set ANIMLAB_CACHE to a folder on another disk"
+        raise OSError(error.errno, f"{what} could not be written because the disk is full: {advice}") from error
 
 
 def _publish(unfinished: Path, final: Path) -> Prepared:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .cache import copy_frames
+from .source import Skipped
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -22,12 +23,14 @@ class Clips:
         and `take` (int64): clips with the same take show the same recording.
     name: the registered name, "actions" or "actions-synthetic".
     factors: true values per frame, name -> (N,) array, where the frames were rendered; {} for real data.
+    skipped: the files that were left out, as (name, reason) pairs, where your own folder was read.
     """
 
     frames: np.ndarray
     clips: np.ndarray
     name: str
     factors: dict[str, np.ndarray] = field(default_factory=dict)
+    skipped: tuple[Skipped, ...] = ()
 
     def __len__(self) -> int:
         """Number of frames."""

@@ -29,18 +29,28 @@ class Clip(NamedTuple):
     factors: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
+class Skipped(NamedTuple):
+    """A file that was left out, wholly or in part, and the reason in a few words."""
+
+    name: str
+    reason: str
+
+
 @dataclass(frozen=True)
 class Source:
     """Clips that can be read, and the files they depend on.
 
     files: what the clips are made from (for a stand-in, the renderer itself); a change in any makes a new cache.
     count: number of clips that `read` will yield (for the progress bar).
-    read: start reading; yields one `Clip` at a time, so that no set has to fit in memory.
+    read: start reading; yields one `Clip` at a time, so that no set has to fit in memory, and a `Skipped` for what it
+        could not read but the reader should know of.
+    settings: what else the clips depend on; a change makes a new cache as well.
     """
 
     files: tuple[Path, ...]
     count: int
-    read: Callable[[], Iterator[Clip]]
+    read: Callable[[], Iterator[Clip | Skipped]]
+    settings: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,12 +59,14 @@ class DataSet:
 
     expects: what `find` looks for, in words, for error messages.
     find: the real files in a folder, or None where there are none.
-    synthetic: the stand-in that the project renders itself.
+    synthetic: the stand-in that the project renders itself; None where there is nothing to stand in for.
+    find_cropped: as `find`, but with the pictures cut to what moves in them. None where there is nothing to cut.
     fetch: download the published files and return a folder for `find`; called with whether to show a progress bar.
         Raises FetchError. None where the reader has to get them: they are large, or ask for consent to their terms.
     """
 
     expects: str
     find: Callable[[Path], Source | None]
-    synthetic: Callable[[], Source]
+    synthetic: Callable[[], Source] | None
+    find_cropped: Callable[[Path], Source | None] | None = None
     fetch: Callable[[bool], Path] | None = None

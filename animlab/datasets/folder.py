@@ -1,0 +1,303 @@
+"""Your own frames: a folder of pictures and videos, a zip of these, or a single file.
+
+What becomes a clip, and of which class:
+- a video, and a picture that moves or has pages (GIF, WebP, APNG, TIFF), is a clip;
+- pictures in a sub-folder whose names differ only by their last number (`0001.png`, `0002.png` …) are the frames of one
+  clip, in the order of that number;
+- any other picture is a clip of one frame, and so is every picture that lies directly in the folder.
+The class of a clip is the sub-folder of the first level that it lies in, "" where it lies in none. A zip in which
+everything lies in one folder is read as that folder.
+
+What cannot be read is left out and reported; nothing is executed, unpacked or followed out of the folder.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from .archives import Archive, ArchiveError, open_archive
+from .cache import full_disk_is_one_sentence, scratch_folder
+from .media import (
+    MAX_FRAMES,
+    MAX_PICTURE_BYTES,
+    VIDEO_SUFFIXES,
+    MediaError,
+    frames_of,
+    picture_suffixes,
+    pictures_in,
+    video_frames,
+)
+from .source import Clip, DataSet, Skipped, Source
+
+MAX_FILES = 250_000  # looked at in one folder
+MAX_TOTAL_FRAMES = 300_000  # 3.7 GB once prepared
+MAX_VIDEO_BYTES = 4 << 30  # of a video in a zip, which has to be unpacked for a while
+LITTER = {"thumbs.db", "desktop.ini", "__macosx"}  # passed over without a word, as are names that start with a dot
+
+
+def find_folder(root: Path) -> Source:
+    """Everything readable in a folder, a zip or a file.
+
+    Raises FileNotFoundError where there is no such thing, ValueError where it holds nothing that can be read or more
+    than the limits above.
+    """
+    if not root.exists():
+        raise FileNotFoundError(f"there is no {os.fspath(root)!r}: root names a folder of pictures or videos, or a zip")
+    root = root.resolve()
+    if root.is_dir():
+        place: _Place = _Folder(root)
+    elif not root.is_file():
+        raise ValueError(f"{root} is neither a folder nor an ordinary file: name one that holds pictures or videos")
+    elif root.suffix.lower() == ".zip":
+        place = _Zip(root)
+    else:
+        place = _Folder(root.parent, only=root.name)
+    names, skipped = place.names()
+    if not names:
+        raise ValueError(_nothing(root, skipped))
+    clips = list(_clips_of(names))
+
+    def read() -> Iterator[Clip | Skipped]:
+        left_out = list(skipped)
+        yield from skipped
+        total = 0
+        with place.opened():
+            for take, (label, members) in enumerate(clips):
+                for item in _read_clip(place, members, label, take, MAX_TOTAL_FRAMES - total):
+                    if isinstance(item, Clip):
+                        total += len(item.frames)
+                    else:
+                        left_out.append(item)
+                    yield item
+        if not total:
+            raise ValueError(_nothing(root, left_out))
+
+    return Source(place.files(names), len(clips), read, settings=repr(skipped))
+
+
+def describe(skipped: Sequence[Skipped], most: int = 3) -> str:
+    """What was left out in one line: the first few names with their reasons."""
+    shown = [f"{_printable(name)} ({reason})" for name, reason in skipped[:most]]
+    more = f" and {len(skipped) - most:,} more" if len(skipped) > most else ""
+    return ", ".join(shown) + more
+
+
+def _nothing(root: Path, skipped: Sequence[Skipped]) -> str:
+    seen = f", only {describe(skipped)}" if skipped else ""
+    return f"{_printable(str(root))} holds no pictures or videos that can be read{seen}: name another folder"
+
+
+def _printable(name: str) -> str:
+    """A name on one line, whatever is in it."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in name)
+
+
+# --- which files make a clip ----------------------------------------------------------------------------------------
+
+
+def natural(name: str) -> tuple[list[tuple[int, str]], str]:
+    """Sorting key that puts `frame10.png` after `frame9.png`."""
+    parts = re.split(r"([0-9]+)", name.casefold())  # text and numbers take turns
+    numbers = [digits.lstrip("0") for digits in parts]  # compared by length first: int() refuses very long ones
+    keys = [(len(digits), digits) if at % 2 else (0, part) for at, (part, digits) in enumerate(zip(parts, numbers))]
+    return keys, name
+
+
+def _clips_of(names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    """Sort files, which come in natural order, into clips: (class, names) of each."""
+    numbered: dict[tuple[str, ...], list[str]] = {}
+    for name in names:
+        path = PurePosixPath(name)
+        match = re.fullmatch(r"(.*?)([0-9]+)([^0-9]*)", path.stem, re.DOTALL)
+        inside = len(path.parts) > 1 and path.suffix.lower() not in VIDEO_SUFFIXES
+        key = (str(path.parent), match[1], match[3]) if match and inside else (name,)
+        numbered.setdefault(key, []).append(name)
+    for members in numbered.values():
+        folders = PurePosixPath(members[0]).parts[:-1]
+        yield (folders[0] if folders else ""), members
+
+
+def _read_clip(place: _Place, members: Sequence[str], label: str, take: int, room: int) -> Iterator[Clip | Skipped]:
+    """Read the files of one clip; long sequences come in pieces of one take, so that memory stays small."""
+    stills: list[np.ndarray] = []
+    for name in members:
+        if room <= 0:
+            yield Skipped(name, f"the set is full with {MAX_TOTAL_FRAMES:,} frames")
+            continue
+        try:
+            frames, left_out = place.frames(name)
+        except (MediaError, ArchiveError) as error:
+            yield Skipped(name, str(error))
+            continue
+        if left_out:
+            yield Skipped(name, left_out)
+        frames = frames[:room]
+        room -= len(frames)
+        if len(frames) > 1:  # a video or an animation is a clip of its own, even among numbered pictures
+            yield Clip(frames, label, take)
+            continue
+        stills.append(frames)
+        if len(stills) == MAX_FRAMES:
+            yield Clip(np.concatenate(stills), label, take)
+            stills = []
+    if stills:
+        yield Clip(np.concatenate(stills), label, take)
+
+
+# --- where files come from ------------------------------------------------------------------------------------------
+
+
+class _Place(ABC):
+    """A folder or a zip."""
+
+    @abstractmethod
+    def names(self) -> tuple[list[str], list[Skipped]]:
+        """The names of pictures and videos, with / between folders, in natural order; and what is left out."""
+
+    @abstractmethod
+    def files(self, names: Sequence[str]) -> tuple[Path, ...]:
+        """The files on disk that these names come from."""
+
+    @abstractmethod
+    def opened(self) -> AbstractContextManager[object]:
+        """Around all calls of `frames`."""
+
+    @abstractmethod
+    def frames(self, name: str) -> tuple[np.ndarray, str]:
+        """As `media.frames_of`."""
+
+
+class _Folder(_Place):
+    """A folder on disk, or one file in it."""
+
+    def __init__(self, root: Path, only: str | None = None) -> None:
+        self.root, self.only = root, only
+
+    def names(self) -> tuple[list[str], list[Skipped]]:
+        names: list[str] = []
+        skipped: list[Skipped] = []
+        for count, path in enumerate([self.root / self.only] if self.only else self._walk(skipped)):
+            if count == MAX_FILES:
+                raise ValueError(
+                    f"{self.root} holds more than {MAX_FILES:,} files: name a folder of only those you need"
+                )
+            name = path.relative_to(self.root).as_posix()
+            reason = _unsuited(name) or self._unreadable(path)
+            if reason:
+                skipped.append(Skipped(name, reason))
+            else:
+                names.append(name)
+        return sorted(names, key=natural), skipped
+
+    def _walk(self, skipped: list[Skipped]) -> Iterator[Path]:
+        def unlisted(error: OSError) -> None:
+            name = Path(error.filename).relative_to(self.root).as_posix()
+            skipped.append(Skipped(f"{name}/", f"the folder cannot be listed: {error.strerror}"))
+
+        for folder, inside, files in os.walk(self.root, onerror=unlisted):
+            inside[:] = sorted((name for name in inside if not _is_litter(name)), key=natural)
+            for name in inside:
+                if os.path.islink(os.path.join(folder, name)):  # os.walk does not enter it
+                    link = Path(folder, name).relative_to(self.root).as_posix()
+                    skipped.append(Skipped(f"{link}/", "a link to a folder, which is not followed"))
+            for name in sorted(files, key=natural):
+                if not _is_litter(name):
+                    yield Path(folder, name)
+
+    def _unreadable(self, path: Path) -> str:
+        """Why a file cannot or must not be opened, "" where it can: a pipe or a device would block for ever."""
+        try:
+            target = Path(os.path.realpath(path, strict=True))
+            status = target.stat()
+        except OSError:
+            return "a link that leads nowhere"
+        if not target.is_relative_to(self.root):
+            return "a link that leads out of the folder"
+        if not stat.S_ISREG(status.st_mode):
+            return "no ordinary file"
+        return "" if os.access(target, os.R_OK) else "permission denied"
+
+    def files(self, names: Sequence[str]) -> tuple[Path, ...]:
+        return tuple(self.root / name for name in names)
+
+    def opened(self) -> AbstractContextManager[object]:
+        return nullcontext()
+
+    def frames(self, name: str) -> tuple[np.ndarray, str]:
+        path = self.root / name
+        try:
+            if path.suffix.lower() in VIDEO_SUFFIXES:
+                return frames_of(video_frames(path))
+            if path.stat().st_size > MAX_PICTURE_BYTES:
+                raise MediaError(f"a picture of more than {MAX_PICTURE_BYTES >> 20} MB")
+            return frames_of(pictures_in(path.read_bytes()))
+        except OSError as error:
+            raise MediaError(f"cannot be opened: {error.strerror}") from error
+
+
+class _Zip(_Place):
+    """A zip archive, read in place."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.archive: Archive | None = None
+        self.top = ""
+
+    def names(self) -> tuple[list[str], list[Skipped]]:
+        with open_archive(self.path) as archive:
+            members = [name for name in archive.members if not any(map(_is_litter, PurePosixPath(name).parts))]
+            skipped = [Skipped(name, reason) for name, reason in archive.refused.items()]
+        tops = {name.partition("/")[0] for name in members}
+        if len(tops) == 1 and all("/" in name for name in members):
+            self.top = f"{tops.pop()}/"
+        names = [name.removeprefix(self.top) for name in members]
+        skipped += [Skipped(name, reason) for name in names if (reason := _unsuited(name))]
+        return sorted((name for name in names if not _unsuited(name)), key=natural), skipped
+
+    def files(self, names: Sequence[str]) -> tuple[Path, ...]:
+        return (self.path,)
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        with open_archive(self.path) as self.archive:
+            yield
+
+    def frames(self, name: str) -> tuple[np.ndarray, str]:
+        assert self.archive is not None, "frames are read inside opened()"
+        member, suffix = self.top + name, PurePosixPath(name).suffix.lower()
+        if suffix not in VIDEO_SUFFIXES:
+            return frames_of(pictures_in(self.archive.read(member, MAX_PICTURE_BYTES)))
+        with scratch_folder("video") as scratch:  # ffmpeg reads files only; the name is ours, not the archive's
+            path = scratch / f"video{suffix}"
+            with full_disk_is_one_sentence(f"the video {_printable(name)}"), open(path, "wb") as file:
+                self.archive.copy(member, file, MAX_VIDEO_BYTES)
+            return frames_of(video_frames(path))
+
+
+def _is_litter(name: str) -> bool:
+    return name.startswith(".") or name.lower() in LITTER
+
+
+def _unsuited(name: str) -> str:
+    """Why a file is not even opened, judged by its name; "" where it is."""
+    suffix = PurePosixPath(name).suffix.lower()
+    if suffix in picture_suffixes() or suffix in VIDEO_SUFFIXES:
+        return ""
+    if suffix in (".zip", ".tar", ".gz", ".tgz", ".rar", ".7z"):
+        return "an archive inside: unpack it first"
+    return f"{suffix or 'a name without an ending'} is no kind of picture or video that is read"
+
+
+DATA_SET = DataSet(
+    expects="pictures, videos, or a zip of these",
+    find=find_folder,
+    synthetic=None,
+)
