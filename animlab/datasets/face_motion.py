@@ -14,7 +14,7 @@ from .source import SIZE, Clip
 
 SAMPLES = 2  # per pixel, along either axis
 DISTANCE = 6.0  # of the camera, in radii of the head: as in a portrait, near enough for a nose to look nearer
-FOCAL = 2.5  # at that distance, a head is five sixths of the picture high
+FOCAL = 2.4  # at that distance, a head is four fifths of the picture high
 THREADS = 2  # numpy lets go of the interpreter inside its loops; more than two wait for each other
 POSES = {
     "turn": ("yaw", 28, 42),

@@ -1,8 +1,8 @@
 """The stand-in for `faces3d`: a head made of formulas, a morphable model like the real ones.
 
-The skin is one sheet from crown to chest: its cross-sections are ellipses, and bumps and hollows on it make the face.
-The sheet is wound around the head in columns (an angle, 0 in front) and rows (a height). Lengths are in half heads:
-the crown is at y = 1, the chin at -1. Eyeballs and ears are spheres of their own.
+The skin is one sheet from the crown down the neck: its cross-sections are ellipses, with bumps and hollows for a face.
+It is wound around the head in columns (an angle, 0 in front) and rows (a height). Lengths are in half heads: the crown
+is at y = 1, the chin at -1. Eyeballs and ears are spheres of their own.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ CLIPS, LENGTH = 800, 16
 CODE = tuple(Path(str(module.__file__)) for module in (face_motion, morphable, renderer))
 
 # Half width, front and back of the head at some heights; smooth curves go through them.
-HEIGHTS = (1.0, 0.97, 0.9, 0.75, 0.5, 0.25, 0, -0.25, -0.5, -0.7, -0.86, -0.96, -1.04, -1.12, -1.3, -1.6, -1.75, -1.95)
-WIDTH = (0, 0.17, 0.32, 0.48, 0.61, 0.66, 0.66, 0.64, 0.60, 0.545, 0.47, 0.41, 0.385, 0.38, 0.385, 0.47, 0.72, 1.1)
-FRONT = (0, 0.2, 0.37, 0.56, 0.70, 0.745, 0.74, 0.75, 0.75, 0.74, 0.72, 0.62, 0.38, 0.22, 0.17, 0.19, 0.24, 0.32)
-BACK = (0, 0.22, 0.42, 0.66, 0.86, 0.93, 0.9, 0.8, 0.66, 0.56, 0.5, 0.48, 0.47, 0.46, 0.45, 0.48, 0.5, 0.52)
+HEIGHTS = (1.0, 0.97, 0.9, 0.75, 0.5, 0.25, 0, -0.25, -0.5, -0.7, -0.86, -0.96, -1.04, -1.12, -1.3, -1.6)
+WIDTH = (0, 0.17, 0.32, 0.48, 0.61, 0.66, 0.66, 0.64, 0.60, 0.545, 0.47, 0.41, 0.385, 0.38, 0.385, 0.47)
+FRONT = (0, 0.2, 0.37, 0.56, 0.70, 0.745, 0.74, 0.75, 0.75, 0.74, 0.72, 0.62, 0.38, 0.22, 0.17, 0.19)
+BACK = (0, 0.22, 0.42, 0.66, 0.86, 0.93, 0.9, 0.8, 0.66, 0.56, 0.5, 0.48, 0.47, 0.46, 0.45, 0.48)
 
 EYE, EYE_WIDTH, EYE_HEIGHT, BALL = np.array([0.265, 0.13]), 0.128, 0.047, 0.17
 BROW, MOUTH, MOUTH_WIDTH = np.array([0.255, 0.325]), -0.48, 0.22
@@ -34,8 +34,8 @@ SLIT = np.linspace(0, 1, 6)  # rows inside the mouth, from the upper lip (0) to 
 EXPRESSIONS = ("smile", "open_mouth", "raise_brows", "blink", "pucker", "frown")
 
 SKIN_TONE, LIP_TONE, HAIR_TONE = np.array([206.0, 156, 130]), np.array([176.0, 94, 90]), np.array([62.0, 44, 34])
-SHIRT_TONE, IRIS_TONE = np.array([110.0, 112, 120]), np.array([88.0, 98, 96])
-EYE_WHITE, TOOTH_TONE, DARK = np.array([232.0, 228, 222]), np.array([226.0, 218, 204]), np.array([42.0, 14, 14])
+EYE_WHITE, IRIS_TONE = np.array([232.0, 228, 222]), np.array([88.0, 98, 96])
+TOOTH_TONE, DARK = np.array([226.0, 218, 204]), np.array([42.0, 14, 14])
 
 
 def faces3d_stand_in() -> Source:
@@ -49,7 +49,7 @@ def render_parametric_heads(clips: int = CLIPS, length: int = LENGTH, seed: int 
 
 
 def parametric_head() -> MorphableModel:
-    """The head: 12 directions of identity, 6 expressions, 6 directions of colour."""
+    """The head: 12 directions of identity, 6 expressions, 5 directions of colour."""
     sheet = _Sheet()
     skin, triangles = sheet.points, sheet.triangles
     parts = [_ball(side) for side in (-1, 1)] + [_ear(side) for side in (-1, 1)]
@@ -89,7 +89,7 @@ class _Sheet:
         face = np.concatenate([np.arange(0.42, -0.40, -0.0175), np.arange(-0.40, MOUTH - 0.001, -0.0125)])
         below = np.concatenate([np.arange(MOUTH - 0.02, -0.57, -0.0125), np.arange(-0.57, -0.9, -0.025)])
         top = np.concatenate([1 - 0.25 * np.linspace(0, 1, 14) ** 2, np.arange(0.72, 0.43, -0.03)])
-        neck = np.concatenate([np.arange(-0.9, -1.16, -0.02), np.linspace(-1.18, -1.95, 16)])
+        neck = np.concatenate([np.arange(-0.9, -1.16, -0.02), np.linspace(-1.18, -1.6, 8)])
         height = np.concatenate([top, face, np.full(len(SLIT), MOUTH), below, neck])
         inside = np.full(len(height), np.nan)
         inside[len(top) + len(face) :][: len(SLIT)] = SLIT
@@ -301,7 +301,7 @@ def _expression(mean: np.ndarray, kind: np.ndarray, sheet: _Sheet) -> np.ndarray
 def _paint(
     mean: np.ndarray, kind: np.ndarray, hair: np.ndarray, sheet: _Sheet
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Colours (V, 3), directions of tint (7, V, 3) and gloss (V,)."""
+    """Colours (V, 3), directions of tint (5, V, 3) and gloss (V,)."""
     x, y, z = mean.T
     ax, front = np.abs(x), smooth_step(z, 0.05, 0.3)
     sheet_only = kind == 0
@@ -322,11 +322,6 @@ def _paint(
     )
     rims = sheet_only * front * smooth_step(0.32 - np.abs(_almond(x, y) - 0.08), 0, 0.2) * (y > EYE[1] - 0.02)
     blush = sheet_only * front * _bump(ax, 0.4, 0.15) * _bump(y, -0.15, 0.13)
-    shirt = (
-        sheet_only
-        * smooth_step(-y, 1.52 - 0.1, 1.52 - 0.06)
-        * smooth_step(np.abs(np.arctan2(x, z)) * 0.06 - y, 1.45, 1.48)
-    )
 
     colour = np.full((len(mean), 3), SKIN_TONE)
     growth = np.maximum(hair, 0.85 * brows)
@@ -335,7 +330,6 @@ def _paint(
         (LIP_TONE, 0.85 * lips),
         (HAIR_TONE * 0.8, 0.7 * rims),
         (HAIR_TONE, growth),
-        (SHIRT_TONE, shirt),
     ):
         colour = mix(colour, tone, share)
     inside = np.full(len(mean), np.nan)
@@ -349,16 +343,14 @@ def _paint(
     ball = mix(mix(np.full((len(mean), 3), EYE_WHITE), IRIS_TONE, iris), DARK * 0.4, pupil)
     colour[kind == 1] = ball[kind == 1]
 
-    flesh = (kind != 1) * (1 - np.maximum.reduce([growth, 0.7 * rims, shirt, hidden, 0.5 * lips]))
-    growth = np.maximum(growth, 0.4 * rims) * (1 - shirt)
+    flesh = (kind != 1) * (1 - np.maximum.reduce([growth, 0.7 * rims, hidden, 0.5 * lips]))
+    growth = np.maximum(growth, 0.4 * rims)
     tints = (
         (flesh, (-29, -30, -28)),  # complexion
         (flesh, (3, -2, -6)),  # warmth
         (growth, (34, 25, 15)),  # fair hair
         (growth, (12, 0, -5)),  # red hair
         ((kind == 1) * iris * (1 - pupil), (-16, -2, 16)),  # blue eyes
-        (shirt, (35, 35, 35)),  # a pale shirt
-        (shirt, (30, -5, -30)),  # a red shirt
     )
     tint = np.stack([share[:, None] * np.array(change) for share, change in tints])
     gloss = np.where(kind == 1, 60, 22 * flesh + 25 * lips)
