@@ -24,6 +24,7 @@ MAX_TOTAL_BYTES = 64 << 30  # of all members read from one archive
 MAX_RATIO = 200  # unpacked to packed bytes; pictures and videos hardly shrink, text shrinks to a tenth
 RATIO_COUNTS_FROM = 16 << 20  # bytes: a smaller member does no harm, and a black bitmap may shrink to a thousandth
 CHUNK = 1 << 20
+TOO_MANY = f"holds more than {MAX_MEMBERS:,} files, too many to read: make an archive of only those you need"
 
 # What zipfile and the unpackers under it raise for damaged input.
 DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError)
@@ -31,7 +32,14 @@ METHODS = {9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "XZ", 9
 
 
 class ArchiveError(ValueError):
-    """An archive, or a member of one, that cannot or must not be read; the message names it and says what to do."""
+    """An archive, or a member of one, that cannot or must not be read.
+
+    The message is "WHERE REASON": reason says what is wrong and what to do, where names the archive and the member.
+    """
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"{where} {reason}")
+        self.reason = reason
 
 
 class Archive:
@@ -72,7 +80,7 @@ class Archive:
     def _chunks(self, member: str, limit: int) -> Iterator[bytes]:
         where, info = self.where(member), self._infos[member]
         if info.flag_bits & 0x1:
-            raise ArchiveError(f"{where} is encrypted: unpack the archive with its password and pack it anew without")
+            raise ArchiveError(where, "is encrypted: unpack the archive with its password and pack it anew without")
         size = 0
         try:
             with self._zip.open(info) as file:
@@ -84,11 +92,11 @@ class Archive:
                     yield chunk
         except NotImplementedError as error:
             method = METHODS.get(info.compress_type, f"method {info.compress_type}")
-            raise ArchiveError(f"{where} is packed with {method}, which cannot be read: pack it anew") from error
+            raise ArchiveError(where, f"is packed with {method}, which cannot be read: pack it anew") from error
         except ArchiveError:
             raise
         except DAMAGED as error:
-            raise ArchiveError(f"{where} is damaged inside the archive: get {self.path} again") from error
+            raise ArchiveError(where, "is damaged inside the archive: get the archive again") from error
 
     def _sort_in(self, info: zipfile.ZipInfo) -> None:
         name = info.filename.replace("\\", "/")  # as some Windows programs separate folders
@@ -104,11 +112,11 @@ class Archive:
 
     def _check_size(self, where: str, size: int, packed: int, limit: int) -> None:
         if size > limit:
-            raise ArchiveError(f"{where} unpacks to more than {limit >> 20} MB, which is too large: remove it")
+            raise ArchiveError(where, f"unpacks to more than {limit >> 20} MB, which is too large: remove it")
         if size > RATIO_COUNTS_FROM and size > MAX_RATIO * packed:
-            raise ArchiveError(f"{where} unpacks to more than {MAX_RATIO} times its size, as traps do: remove it")
+            raise ArchiveError(where, f"unpacks to more than {MAX_RATIO} times its size, as traps do: remove it")
         if self._total > MAX_TOTAL_BYTES:
-            raise ArchiveError(f"{self.path} unpacks to more than {MAX_TOTAL_BYTES >> 30} GB in all: use a smaller one")
+            raise ArchiveError(str(self.path), f"unpacks to more than {MAX_TOTAL_BYTES >> 30} GB: use a smaller one")
 
 
 @contextmanager
@@ -125,18 +133,14 @@ def open_archive(path: Path) -> Iterator[Archive]:
         try:
             zipped = zipfile.ZipFile(_LimitedReads(file))
         except DirectoryTooLarge as error:
-            raise ArchiveError(f"{path} holds {_too_many()}") from error
+            raise ArchiveError(str(path), TOO_MANY) from error
         except (*DAMAGED, NotImplementedError) as error:
             size = path.stat().st_size
-            raise ArchiveError(f"{path} is no complete zip archive ({size} bytes): get it again") from error
+            raise ArchiveError(str(path), f"is no complete zip archive ({size} bytes): get it again") from error
         with zipped:
             if len(zipped.infolist()) > MAX_MEMBERS:
-                raise ArchiveError(f"{path} holds {_too_many()}")
+                raise ArchiveError(str(path), TOO_MANY)
             yield Archive(path, zipped)
-
-
-def _too_many() -> str:
-    return f"more than {MAX_MEMBERS:,} files, too many to read: make an archive of only those you need"
 
 
 class DirectoryTooLarge(Exception):

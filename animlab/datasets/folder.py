@@ -135,7 +135,7 @@ def _read_clip(place: _Place, members: Sequence[str], label: str, take: int, roo
         try:
             frames, left_out = place.frames(name)
         except (MediaError, ArchiveError) as error:
-            yield Skipped(name, str(error))
+            yield Skipped(name, error.reason)
             continue
         if left_out:
             yield Skipped(name, left_out)
@@ -293,7 +293,7 @@ def _unsuited(name: str) -> str:
         return ""
     if suffix in (".zip", ".tar", ".gz", ".tgz", ".rar", ".7z"):
         return "an archive inside: unpack it first"
-    return f"{suffix or 'a name without an ending'} is no kind of picture or video that is read"
+    return f"{suffix or 'a name without an ending'} is not a kind of picture or video that is read"
 
 
 DATA_SET = DataSet(

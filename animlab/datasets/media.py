@@ -30,7 +30,11 @@ VIDEO_SUFFIXES = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"}
 
 
 class MediaError(ValueError):
-    """A file that gives no frames; the message says why in a few words, without the file's name."""
+    """A file that gives no frames; the message, which is the reason too, says why without the file's name."""
+
+    @property
+    def reason(self) -> str:
+        return str(self)
 
 
 @cache
@@ -38,6 +42,12 @@ def picture_suffixes() -> frozenset[str]:
     """Endings of the names of pictures that can be read, in lower case: .png, .jpg …"""
     known = Image.registered_extensions().items()
     return frozenset(suffix for suffix, kind in known if kind in PICTURE_FORMATS)
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    Image.init()
+    return tuple(sorted(PICTURE_FORMATS & set(Image.OPEN)))  # an MPO is opened as a JPEG
 
 
 def frames_of(images: Iterable[Image.Image]) -> tuple[np.ndarray, str]:
@@ -67,7 +77,7 @@ def to_frame(image: Image.Image, box: tuple[int, int, int, int] | None = None) -
     """A square of an image, scaled to uint8 (64, 64, 3) with antialiasing (Pillow's bicubic filter).
 
     box: left, upper, right and lower edge of the square in pixels; None takes the largest in the middle. Transparent
-    parts become white, as on paper; 16-bit grey keeps its highest 8 bits' worth of levels.
+    parts become white, as on paper; of 16-bit grey, 65535 becomes 255.
     """
     if min(image.size) < MIN_SIDE:
         raise MediaError(f"{image.width}x{image.height} pixels, smaller than {MIN_SIDE}x{MIN_SIDE}")
@@ -90,9 +100,13 @@ def _with_eight_bits(image: Image.Image) -> Image.Image:
                 "its samples have 32 bits, of which nobody knows which value is white: save it with 8 or 16"
             )
         return Image.fromarray(((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8))
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        return image.convert("RGBA")
-    return image if image.mode in ("L", "RGB") else image.convert("RGB")
+    see_through = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
+    try:
+        return image.convert("RGBA") if see_through else image if image.mode == "L" else image.convert("RGB")
+    except ValueError as error:
+        raise MediaError(
+            f"its colours are of the kind {image.mode}, which cannot be converted: save it as RGB"
+        ) from error
 
 
 def pictures_in(content: bytes) -> Iterator[Image.Image]:
@@ -107,8 +121,7 @@ def pictures_in(content: bytes) -> Iterator[Image.Image]:
         warnings.simplefilter("ignore")  # what Pillow has to say about odd headers helps nobody
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            formats = sorted(PICTURE_FORMATS & set(Image.registered_extensions().values()))
-            image = Image.open(io.BytesIO(content), formats=formats)
+            image = Image.open(io.BytesIO(content), formats=_formats())
             _check_size(*image.size)
         except Exception as error:
             raise _picture_error(error, "no picture, or damaged at its beginning") from error
