@@ -288,10 +288,11 @@ def test_the_eyes_are_where_their_factor_says() -> None:
         shut, wide = looks(30, 1, eyes_open=0.7, **fixed), looks(30, 1, eyes_open=1.0, **fixed)
         changed = np.abs(paint(wide) - paint(shut)).sum(axis=3)
         total = changed.sum(axis=(1, 2))
-        off_x = (changed * x).sum(axis=(1, 2)) / total - wide.eye_x.ravel()
-        off_y = (changed * y).sum(axis=(1, 2)) / total - wide.eye_y.ravel()
-        assert np.abs(off_x).max() < (3 if yaw else 0.5), "of a turned face, the nearer eye is larger"
-        assert np.abs(off_y).max() < 3, "lids open upwards"
+        off_x = ((changed * x).sum(axis=(1, 2)) / total - wide.eye_x.ravel()) / wide.scale.ravel()
+        off_y = ((changed * y).sum(axis=(1, 2)) / total - wide.eye_y.ravel()) / wide.scale.ravel()
+        # In heads: a pixel is 0.04, an eye 0.3 aside; of a turned face, the nearer eye is larger.
+        assert np.abs(off_x).max() < (0.15 if yaw else 0.04)
+        assert np.abs(off_y).max() < 0.1, "lids open upwards"
 
 
 def test_light_comes_from_where_its_factor_says() -> None:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import os
+import threading
 import warnings
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +18,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 from torchvision.datasets.mnist import read_image_file, read_label_file
 
-from animlab.datasets import StandInWarning
-from animlab.datasets.digits import MAX_BYTES, load_digits, synthetic_digits
+from animlab.datasets import StandInWarning, digits
+from animlab.datasets.digits import HASHES, MAX_BYTES, load_digits, synthetic_digits
 
 REAL = Path(os.environ.get("ANIMLAB_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
@@ -96,12 +100,46 @@ def test_folders_are_looked_at_in_turn(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_without_files_a_stand_in_with_one_line(tmp_path: Path) -> None:
-    with pytest.warns(StandInWarning, match=r"^no digits in .*drawn by the library; data/README.md says") as seen:
+    with pytest.warns(StandInWarning, match=r"^no digits in .*none could be fetched.*drawn by the library") as seen:
         images, labels = load_digits()
     assert images.shape == (10000, 28, 28) and labels.shape == (10000,)
     assert [warning.filename for warning in seen] == [__file__] and "\n" not in str(seen[0].message)
     with pytest.raises(FileNotFoundError, match=r"no digits in .*should hold the IDX files .*README"):
         load_digits(tmp_path)
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """The tests print nothing."""
+
+
+def test_digits_are_fetched_once_where_there_is_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_mnist(tmp_path / "server/mnist", count=7)
+    files = {path.name: path for path in (tmp_path / "server/mnist").iterdir()}
+    monkeypatch.setenv("ANIMLAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("ANIMLAB_OFFLINE", "0")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    hashes = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
+    monkeypatch.setattr(digits, "HASHES", hashes)
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path / "server"))) as server:
+        monkeypatch.setattr(digits, "PUBLISHED", f"http://127.0.0.1:{server.server_port}/mnist")
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            first = load_digits(progress=False)
+        finally:
+            server.shutdown()
+            thread.join()
+    expected = load_digits(tmp_path / "server/mnist")
+    for found in (first, load_digits(progress=False)):  # the second time without the server
+        assert np.array_equal(found[0], expected[0]) and np.array_equal(found[1], expected[1])
+
+
+@pytest.mark.parametrize("name", HASHES)
+def test_the_expected_hashes_are_those_of_the_published_files(name: str) -> None:
+    if not (REAL / name).is_file():
+        pytest.skip(f"needs the published {name}")
+    assert hashlib.sha256((REAL / name).read_bytes()).hexdigest() == HASHES[name]
 
 
 GOOD = idx(np.zeros((20, 28, 28)))

@@ -17,15 +17,22 @@ from typing import NamedTuple
 import numpy as np
 
 from .cache import data_folder
+from .fetch import FetchError, fetch_files
 from .strokes import synthetic_digits
 
-__all__ = ["DIGIT_SIZE", "IdxPair", "find_digits", "load_digits", "read_digits", "synthetic_digits"]
+__all__ = ["DIGIT_SIZE", "IdxPair", "fetch_digits", "find_digits", "load_digits", "read_digits", "synthetic_digits"]
 
 DIGIT_SIZE = 28
 STAND_INS = 10_000  # as many as the test part of MNIST has
 PARTS = ("train", "t10k")  # read in this order
 LAYOUTS = (".", "MNIST/raw")  # the files as downloaded; as torchvision.datasets.MNIST lays them out
-EXPECTS = "the IDX files t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte (or train-...), plain or .gz"
+EXPECTS = "the IDX files t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, or train-..., plain or .gz"
+# Where torchvision gets them; sha256 of the test part, 1.7 MB.
+PUBLISHED = "https://ossci-datasets.s3.amazonaws.com/mnist"
+HASHES = {
+    "t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+    "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+}
 # The first four bytes of an IDX file: 0, 0, type (8: unsigned byte), number of axes.
 IMAGES, LABELS = b"\0\0\x08\x03", b"\0\0\x08\x01"
 MAX_BYTES = 64 << 20  # of one unpacked file: the largest, the training images, has 47 MB
@@ -38,14 +45,16 @@ class IdxPair(NamedTuple):
     labels: Path
 
 
-def load_digits(root: str | os.PathLike[str] | None = None) -> tuple[np.ndarray, np.ndarray]:
+def load_digits(root: str | os.PathLike[str] | None = None, progress: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """Load single digits, MNIST where it is there and drawn ones elsewhere, and what each one is.
 
     >>> images, labels = load_digits()
     >>> images[labels == 7]                                         # every seven, (about N / 10, 28, 28)
 
     root: the folder with the IDX files, or with torchvision's `MNIST/raw`. None looks in `$ANIMLAB_DATA`, then in
-        `data/`; where neither has them, 10,000 digits of `synthetic_digits`, with a `StandInWarning`.
+        `data/`, then fetches MNIST's test part; where there is no network, these are 10,000 digits of
+        `synthetic_digits`, with a `StandInWarning`.
+    progress: show a progress bar while they are fetched.
 
     Returns images, uint8 (N, 28, 28), 0 (paper) to 255 (ink), and labels, int64 (N,), 0 to 9: the training part, then
     the test part, whichever are there. Raises ValueError for a damaged file, FileNotFoundError where `root` holds no
@@ -65,11 +74,15 @@ def load_digits(root: str | os.PathLike[str] | None = None) -> tuple[np.ndarray,
         pairs = find_digits(folder)
         if pairs:
             return read_digits(pairs)
+    try:
+        return read_digits(find_digits(fetch_digits(progress)))
+    except FetchError as error:
+        reason = error
     from . import StandInWarning  # the package imports this module, through moving_mnist
 
     warnings.warn(
-        f"no digits in {' or '.join(map(str, folders))} ({EXPECTS}), so these are drawn by the library; "
-        "data/README.md says how to get the real ones",
+        f"no digits in {' or '.join(map(str, folders))} ({EXPECTS}) and none could be fetched ({reason}), so these are "
+        "drawn by the library; data/README.md says how to get the real ones",
         StandInWarning,
         stacklevel=2,
     )
@@ -91,6 +104,11 @@ def find_digits(root: Path) -> list[IdxPair]:
         if pairs:
             return pairs
     return []
+
+
+def fetch_digits(progress: bool = True) -> Path:
+    """A folder with MNIST's test part, fetched on first use; FetchError where that is not possible."""
+    return fetch_files("mnist", PUBLISHED, HASHES, progress)
 
 
 def read_digits(pairs: Sequence[IdxPair]) -> tuple[np.ndarray, np.ndarray]:

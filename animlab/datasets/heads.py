@@ -138,6 +138,6 @@ def ramp(x: np.ndarray, start: float, end: float) -> np.ndarray:
 
 
 def brightness(look: Look, nx: np.ndarray, ny: np.ndarray, nz: np.ndarray) -> np.ndarray:
-    """How bright a surface with this normal is, about 0.3 to 1.2."""
+    """How bright a surface with this normal is, about 0.4 to 1.12."""
     falling = nx * look.light_x + ny * look.light_y + nz * look.light_z
-    return look.ambient + (1.2 - look.ambient) * np.clip((falling + 0.25) / 1.25, 0, 1)
+    return look.ambient + (1.12 - look.ambient) * np.clip((falling + 0.25) / 1.25, 0, 1)

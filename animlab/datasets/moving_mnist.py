@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .digits import DIGIT_SIZE, find_digits, read_digits
+from .digits import DIGIT_SIZE, fetch_digits, find_digits, read_digits
 from .source import SIZE, Clip, DataSet, Source
 from .strokes import synthetic_digits
 
@@ -125,4 +125,5 @@ DATA_SET = DataSet(
     expects="mnist_test_seq.npy, or MNIST's digits to make it from (t10k-images-idx3-ubyte.gz and its labels)",
     find=find_moving_mnist,
     synthetic=moving_mnist_stand_in,
+    fetch=fetch_digits,  # the published clips are 820 MB: get them by hand
 )

@@ -89,7 +89,7 @@ def draw_looks(rng: np.random.Generator, count: int) -> tuple[Look, dict[str, np
         "background": rng.integers(len(KINDS), size=count),
         "eye_x": rng.normal(31.5, 0.6, count),
         "eye_y": rng.normal(33, 0.6, count),
-        "scale": uniform(20.5, 24),
+        "scale": uniform(21.5, 25),
     }
     tone = skin * (len(SKIN) - 1)
     colour = np.stack([np.interp(tone, range(len(SKIN)), channel) for channel in SKIN.T], axis=1)
