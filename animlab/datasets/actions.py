@@ -29,10 +29,10 @@ VIDEO_CLASSES = {
     "pjump": "jump in place",
     "side": "gallop sideways",
 }
-# Of cropping. People in the Weizmann videos are half as tall as the picture, and reach a little higher.
+# Of cropping. People in the Weizmann videos are half as tall as the picture, and reach a quarter higher.
 MOVED = 30  # levels: above the noise of the coding, below the contrast of clothes and wall
 MARGIN = 0.125  # of the extent of the motion, on either side
-TALL = 0.6  # of the height of the picture
+TALL = 0.7  # of the height of the picture
 
 VIDEO_NAME = re.compile(r"(?P<person>[a-z]+)_(?P<action>[a-z]+\d?)\.avi", re.IGNORECASE)
 

@@ -85,7 +85,7 @@ def to_frame(image: Image.Image, box: tuple[int, int, int, int] | None = None) -
         side = min(image.size)
         left, upper = (image.width - side) // 2, (image.height - side) // 2
         box = left, upper, left + side, upper + side
-    small = _with_eight_bits(image).resize((SIZE, SIZE), Image.Resampling.BICUBIC, box=box)
+    small = _with_eight_bits(image.crop(box)).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
     if small.mode == "RGBA":  # Pillow has weighed the colours with their opacity
         small = Image.alpha_composite(Image.new("RGBA", small.size, "white"), small)
     return np.asarray(small.convert("RGB"))
@@ -113,7 +113,7 @@ def pictures_in(content: bytes) -> Iterator[Image.Image]:
     """Decode a picture file, upright: one image, or those of an animation (GIF, WebP, APNG) or of many pages (TIFF).
 
     The pictures are not converted yet; a large JPEG may come at a half, a quarter or an eighth of its size, never
-    smaller than 512 pixels, which changes a 64x64 frame by one level at most. Raises MediaError.
+    smaller than 512 pixels, which changes a 64x64 frame by a level or two. Raises MediaError.
     """
     if not content:
         raise MediaError("empty (0 bytes)")
