@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import scipy.io
+from scipy.io.matlab import MatReadError
 
 from .morphable import MorphableModel, outward
 
@@ -25,7 +26,7 @@ EXPRESSION_STEP = 2.5  # standard deviations at weight 1
 GLOSS = 16.0  # of skin; the model has none
 MATLAB_NAMES = ("shapeMU", "shapePC", "shapeEV", "texMU", "texPC", "texEV", "tl")
 # What scipy and h5py raise for files that are damaged or of another kind.
-READ_ERRORS = (OSError, ValueError, KeyError, TypeError, IndexError, EOFError, NotImplementedError, MemoryError)
+READ_ERRORS = (OSError, ValueError, KeyError, TypeError, IndexError, EOFError, NotImplementedError, MatReadError)
 
 
 def find_basel(root: Path) -> Path | None:

@@ -100,11 +100,18 @@ HASHES = {
 
 
 def ict_files(root: Path) -> tuple[Path, ...]:
-    """The files that hold the model in `root`, `ict_facekit.zip` or a folder `FaceXModel/`; none where it is absent."""
+    """The files that hold the model in `root`, `ict_facekit.zip` or a folder `FaceXModel/`; none where it is absent.
+
+    Raises ValueError where the folder lacks one of them.
+    """
     if (root / ARCHIVE).is_file():
         return (root / ARCHIVE,)
     if (root / FOLDER / NEUTRAL).is_file():
-        return tuple(root / FOLDER / name for name in HASHES)
+        files = tuple(root / FOLDER / name for name in HASHES)
+        for file in files:
+            if not file.is_file():
+                raise ValueError(f"{file} is missing, which the face model needs: get the folder again")
+        return files
     return ()
 
 
@@ -127,8 +134,6 @@ def read_ict(root: Path) -> MorphableModel:
 
 
 def _read_file(path: Path) -> bytes:
-    if not path.is_file():
-        raise ValueError(f"{path} is missing, which the face model needs: get the folder again")
     if path.stat().st_size > MAX_BYTES:
         raise ValueError(f"{path} has more than {MAX_BYTES >> 20} MB, too much for one shape: get it again")
     return path.read_bytes()
@@ -146,8 +151,9 @@ def _build(read: Callable[[str], bytes], where: str) -> MorphableModel:
     mean, triangles = read_obj(read(NEUTRAL), f"{where}/{NEUTRAL}")
     if len(mean) != VERTICES:
         raise ValueError(f"{where}/{NEUTRAL} has {len(mean)} vertices, but ICT-FaceKit has {VERTICES}: get it again")
+    listed = read(LANDMARKS)
     try:
-        landmarks = np.array(json.loads(read(LANDMARKS))["idx_to_landmark_verts"], np.int64)
+        landmarks = np.array(json.loads(listed)["idx_to_landmark_verts"], np.int64)
         marks = mean[landmarks[:68]].reshape(68, 3)
     except (ValueError, KeyError, IndexError, TypeError) as error:
         raise ValueError(f"{where}/{LANDMARKS} does not list 68 landmarks: get the file again") from error

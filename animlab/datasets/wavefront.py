@@ -14,17 +14,17 @@ def read_obj(content: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
     indices count back from the last vertex. where: what to call the file when it is damaged (ValueError).
     """
     rows = content.splitlines()
-    points = b" ".join(row[2:] for row in rows if row.startswith(b"v "))
-    polygons = [row[2:].split() for row in rows if row.startswith(b"f ")]
+    points = [row.split()[1:4] for row in rows if row.startswith(b"v ")]  # after these, some programs write colours
+    polygons = [re.sub(rb"/\S*", b"", row[2:]).split() for row in rows if row.startswith(b"f ")]
     try:
-        vertices = np.array(points.split(), np.float64).reshape(-1, 3).astype(np.float32)
-        corners = np.array(b" ".join(re.sub(rb"/\S*", b"", b" ".join(each)) for each in polygons).split(), np.int64)
+        vertices = np.array(points, np.float64).reshape(len(points), 3).astype(np.float32)
+        corners = np.array([corner for polygon in polygons for corner in polygon], np.int64)
     except ValueError as error:
         raise ValueError(f"{where} is no readable .obj file ({error}): get it again") from error
     counts = np.array([len(each) for each in polygons], np.int64)
     corners = np.where(corners < 0, corners + len(vertices), corners - 1)
-    good = len(vertices) and np.isfinite(vertices).all() and (counts > 2).all()
-    if not good or (corners.size and (corners.min() < 0 or corners.max() >= len(vertices))):
+    good = len(vertices) and len(counts) and np.isfinite(vertices).all() and (counts > 2).all()
+    if not good or corners.min() < 0 or corners.max() >= len(vertices):
         raise ValueError(
             f"{where} is no complete .obj file ({len(vertices)} vertices, {len(counts)} faces, some of them broken or "
             "missing): get it again"
