@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from sklearn.linear_model import Ridge
 from torchvision import transforms
-from torchvision.transforms.functional import pil_to_tensor
+from torchvision.transforms.functional import InterpolationMode, pil_to_tensor
 
 import animlab
 from animlab.datasets import REGISTRY, Clips, load_dataset
@@ -27,6 +27,7 @@ from animlab.datasets.synthetic_celeba import draw_looks, render_celeba
 
 REAL = Path(os.environ.get("ANIMLAB_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 ARCHIVE = "img_align_celeba.zip"
+BICUBIC = InterpolationMode.BICUBIC
 
 
 @pytest.fixture(autouse=True)
@@ -61,17 +62,20 @@ def make_zip(path: Path, members: dict[str, bytes], compression: int = zipfile.Z
 def by_torchvision(content: bytes) -> np.ndarray:
     """The usual pipeline on a PIL picture: centre crop to the width, then Resize, which antialiases."""
     opened = Image.open(io.BytesIO(content)).convert("RGB")
-    return np.asarray(transforms.Compose([transforms.CenterCrop(min(opened.size)), transforms.Resize(64)])(opened))
+    square = transforms.CenterCrop(min(opened.size))(opened)
+    return np.asarray(transforms.Resize(64, BICUBIC)(square))
 
 
 def check_crop(content: bytes, box: tuple[int, int, int, int]) -> None:
     found = crop_face(content, "x")
     opened = Image.open(io.BytesIO(content)).convert("RGB")
-    assert np.array_equal(found, opened.crop(box).resize((64, 64), Image.Resampling.BILINEAR)), "PIL by hand"
+    assert np.array_equal(found, opened.crop(box).resize((64, 64), Image.Resampling.BICUBIC)), "PIL by hand"
     assert np.array_equal(found, by_torchvision(content)), "torchvision on PIL pictures"
     square = opened.crop(box)
-    on_tensors = transforms.Resize(64, antialias=True)(pil_to_tensor(square)).permute(1, 2, 0).numpy()
-    assert np.abs(found.astype(int) - on_tensors).max() <= 1, "torchvision on tensors rounds elsewhere"
+    on_tensors = transforms.Resize(64, BICUBIC, antialias=True)(pil_to_tensor(square)).permute(1, 2, 0).numpy()
+    apart = np.abs(found.astype(int) - on_tensors)
+    # PIL scales rows, then columns, and clips to 0 to 255 in between; torchvision clips overshoots at the end only.
+    assert (apart > 1).mean() < 0.005 and apart.max() < 10, "torchvision on tensors"
 
 
 @pytest.mark.parametrize(
@@ -80,7 +84,7 @@ def check_crop(content: bytes, box: tuple[int, int, int, int]) -> None:
         (178, 218, (0, 20, 178, 198)),  # as published
         (89, 109, (0, 10, 89, 99)),  # at half size
         (128, 128, (0, 0, 128, 128)),
-        (200, 101, (50, 0, 151, 101)),  # (200 - 101) / 2 = 49.5, to the even number as torchvision
+        (200, 100, (50, 0, 150, 100)),
         (64, 64, (0, 0, 64, 64)),
     ],
 )
@@ -162,16 +166,14 @@ def huge_header(width: int, height: int) -> bytes:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"", r"cannot be read as a picture \(0 bytes, damaged or cut short\): get the file again"),
-        (b"no picture at all", "cannot be read as a picture"),
-        (b"GIF89a" + bytes(100), "cannot be read as a picture"),
-        (GOOD[: len(GOOD) // 2], "cannot be read as a picture"),
-        (PNG[:300] + bytes(200) + PNG[500:], "cannot be read as a picture"),
-        (picture(1, 1), "is 1x1 pixels, but a portrait has 64 to 4096 a side: remove the file or scale it"),
-        (picture(178, 63), "is 178x63 pixels, but a portrait has 64"),
-        (picture(5000, 70), "is 5000x70 pixels, but a portrait has 64 to 4096"),
-        (huge_header(10_000, 10_000), "has more than [0-9,]+ pixels, but a portrait has 64 to 4096 a side"),
-        (huge_header(20_000, 20_000), "has more than [0-9,]+ pixels, but"),
+        (b"", r"is no portrait that can be read: empty \(0 bytes\); get it again, or remove it$"),
+        (b"no picture at all", "is no portrait that can be read: no picture, or damaged at its beginning; get"),
+        (b"GIF89a" + bytes(100), "is no portrait that can be read: no picture, or damaged at its beginning; get"),
+        (GOOD[: len(GOOD) // 2], "is no portrait that can be read: damaged or cut short; get"),
+        (PNG[:300] + bytes(200) + PNG[500:], "is no portrait that can be read: damaged or cut short; get"),
+        (picture(1, 1), "is no portrait that can be read: 1x1 pixels, smaller than 8x8; get"),
+        (huge_header(10_000, 10_000), "is no portrait that can be read: more than 80 million pixels; get"),
+        (huge_header(20_000, 20_000), "is no portrait that can be read: more than 80 million pixels; get"),
         (bytes(MAX_BYTES + 1), "(unpacks to more than|has more than) 16 MB"),
     ],
 )

@@ -7,18 +7,15 @@ holds the face from hair to chin, and scaled to 64x64.
 
 from __future__ import annotations
 
-import io
 import re
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from .archives import open_archive
-from .source import SIZE, Clip, DataSet, Source
-from .strips import PICTURE_ERRORS
+from .media import MediaError, pictures_in, to_frame
+from .source import Clip, DataSet, Source
 from .synthetic_celeba import celeba_stand_in
 
 FOLDER = "img_align_celeba"
@@ -27,7 +24,6 @@ PICTURE = re.compile(r"(?:.*/)?\d+\.(?:jpe?g|png)")
 ARCHIVES = (f"{FOLDER}.zip", f"celeba/{FOLDER}.zip")
 FOLDERS = (FOLDER, f"celeba/{FOLDER}", f"{FOLDER}/{FOLDER}")
 MAX_BYTES = 16 << 20  # of one packed picture: those of the set have some 10 kB
-MAX_SIDE = 4096  # pixels
 
 
 def find_celeba(root: Path) -> Source | None:
@@ -43,33 +39,17 @@ def find_celeba(root: Path) -> Source | None:
 
 
 def crop_face(content: bytes, where: str) -> np.ndarray:
-    """Cut the middle square out of a picture and scale it down, uint8 (64, 64, 3), with antialiasing.
+    """Cut the middle square out of a picture and scale it, uint8 (64, 64, 3), with antialiasing.
 
-    The same as torchvision's CenterCrop(width) and Resize(64) on a PIL image, pixel for pixel.
+    For pictures of the published size the same as torchvision's CenterCrop(178) and Resize(64, BICUBIC) on a PIL image,
+    pixel for pixel.
 
-    content: the bytes of a JPEG or PNG file. where: what to call it when it turns out to be damaged, or not between 64
-        and 4096 pixels wide and high (ValueError).
+    content: the bytes of a picture file. where: what to call it when it cannot be read (ValueError).
     """
-    advice = f"a portrait has {SIZE} to {MAX_SIDE} a side: remove the file or scale it"
-    damaged = f"{where} cannot be read as a picture ({len(content)} bytes, damaged or cut short): get the file again"
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture = Image.open(io.BytesIO(content), formats=("JPEG", "PNG"))
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise ValueError(f"{where} has more than {Image.MAX_IMAGE_PIXELS:,} pixels, but {advice}") from error
-    except PICTURE_ERRORS as error:
-        raise ValueError(damaged) from error
-    width, height = picture.size
-    side = min(width, height)
-    if side < SIZE or max(width, height) > MAX_SIDE:  # looked at before decoding: a header can promise any size
-        raise ValueError(f"{where} is {width}x{height} pixels, but {advice}")
-    left, top = round((width - side) / 2), round((height - side) / 2)
-    try:
-        square = picture.convert("RGB").crop((left, top, left + side, top + side))
-    except PICTURE_ERRORS as error:
-        raise ValueError(damaged) from error
-    return np.asarray(square.resize((SIZE, SIZE), Image.Resampling.BILINEAR))
+        return to_frame(next(pictures_in(content)))
+    except MediaError as error:
+        raise ValueError(f"{where} is no portrait that can be read: {error}; get it again, or remove it") from error
 
 
 def _packed(archive: Path) -> Source:

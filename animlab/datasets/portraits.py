@@ -26,7 +26,7 @@ from .heads import (
     shear,
     surface,
     turn,
-)  # fmt: skip
+)
 
 MOUTH = 0.5  # its height on the face
 
@@ -39,7 +39,7 @@ def paint_portraits(frames: np.ndarray, look: Look) -> None:
     away = np.clip(2.2 * np.sin(look.yaw) * x / look.width, 0, 1)
     cap = surface(look, x, y, look.volume * (1 - away))
     _paint_back_hair(frames, look, x, y)
-    _paint_body(frames, look, x, y)
+    _paint_body(frames, look)
     _paint_ears(frames, look, x, y)
     skin, light = _lit_skin(look, head)
     paint(frames, coverage(head.outside), skin)
@@ -60,74 +60,108 @@ def _band(look: Look, y: np.ndarray, top: np.ndarray, bottom: np.ndarray) -> np.
 
 
 def _lit_skin(look: Look, head: Surface) -> tuple[np.ndarray, np.ndarray]:
-    """The head's skin with nose, sockets, cheeks and beard, (N, 64, 64, 3), and the light on it, (N, 64, 64, 1)."""
+    """The head's skin, (N, 64, 64, 3), and the light on it, (N, 64, 64, 1)."""
     x, y, front = head.x, head.y, ramp(head.z, 0.0, 0.3)
-    ridge = np.exp(-((x / 0.075) ** 2)) * ramp(y, -0.3, 0.28) * ramp(y, 0.42, 0.3)
-    sides = np.abs(x)
-    height = look.nose * (0.13 * ridge + 0.07 * _blob(x, y, (0, 0.27), 0.1, 0.08))
-    height += look.nose * 0.045 * _blob(sides, y, (0.1, 0.3), 0.05, 0.05)
-    height -= 0.07 * _blob(sides, y, (0.27, -0.07), 0.15, 0.1)
-    height += 0.05 * _blob(sides, y, (0.3, -0.24), 0.2, 0.08)
-    height += (0.05 + 0.03 * np.maximum(look.smile, 0)) * _blob(sides, y, (0.36, 0.2), 0.16, 0.15)
-    height += 0.045 * _blob(x, y, (0, 0.82), 0.16, 0.11) - 0.03 * _blob(x, y, (0, 0.66), 0.15, 0.05)
-    slope_y, slope_x = np.gradient(height * front * look.scale, axis=(1, 2))
+    slope_y, slope_x = np.gradient(_relief(look, x, y) * front * look.scale, axis=(1, 2))
     nx, ny, nz = head.nx - 1.1 * slope_x, head.ny - 1.1 * slope_y, head.nz + 0.35
     length = np.sqrt(nx * nx + ny * ny + nz * nz)
     nx, ny, nz = nx / length, ny / length, nz / length
-    light = brightness(look, nx, ny, nz)
-    shade = 0.3 * _blob(sides, y, (0.25, -0.1), 0.14, 0.08) + 0.45 * _blob(sides, y, (0.05, 0.345), 0.035, 0.025)
-    shade += 0.22 * _blob(x, y, (0, 0.37), 0.13, 0.035) + 0.15 * _blob(x, y, (0, MOUTH + 0.13), 0.12, 0.04)
-    # The fold from nose to mouth, deeper with a smile.
-    fold = np.exp(-(((sides - 0.13 - 0.45 * (y - 0.3)) / 0.03) ** 2)) * ramp(y, 0.28, 0.36) * ramp(y, 0.56, 0.46)
-    shade += (0.08 + 0.2 * np.maximum(look.smile, 0)) * fold
-    light = (light * (1 - shade * front))[..., None]
-    blush = (0.16 * _blob(sides, y, (0.36, 0.22), 0.15, 0.13) + 0.12 * _blob(x, y, (0, 0.27), 0.1, 0.08)) * front
+    light = (brightness(look, nx, ny, nz) * (1 - _creases(look, x, y) * front))[..., None]
+
+    cheeks, tip = _blob(np.abs(x), y, (0.36, 0.22), 0.15, 0.13), _blob(x, y, (0, 0.27), 0.1, 0.08)
+    blush = (0.16 * cheeks + 0.12 * tip) * front
     colour = look.skin * (1 - blush[..., None] * np.array([-0.05, 0.35, 0.3], np.float32))
-    jaw = ramp(y, 0.3, 0.55) + 0.8 * ramp(sides, 0.42, 0.6) * ramp(y, -0.1, 0.25)
-    moustache = _blob(x, y, (0, 0.41), 0.2, 0.04)
-    bare = _blob(x, y, (0, MOUTH), 0.17, 0.07)
-    beard = look.beard * np.clip(np.maximum(jaw - bare, moustache), 0, 1) * front
+    beard = look.beard * _bearded(x, y) * front
     colour = colour + beard[..., None] * (0.85 * look.hair - colour)
-    shine = np.clip(nx * look.light_x + ny * look.light_y + nz * (look.light_z + 1), 0, None)
-    shine = (shine / np.sqrt(2 + 2 * look.light_z)) ** 24 * front * (1 - beard)
+    # Highlights, after Blinn: where the surface faces midway between the light and the viewer.
+    midway = nx * look.light_x + ny * look.light_y + nz * (look.light_z + 1)
+    shine = (np.clip(midway, 0, None) / np.sqrt(2 + 2 * look.light_z)) ** 24 * front * (1 - beard)
     # Shadows on skin are warm: blue fades first.
     warm = light ** np.array([0.85, 1.0, 1.1], np.float32)
     return np.minimum(colour * warm + 38 * shine[..., None], 255), light
 
 
+def _relief(look: Look, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """How far a face stands out from the ball, in heads."""
+    sides = np.abs(x)
+    ridge = np.exp(-((x / 0.075) ** 2)) * ramp(y, -0.3, 0.28) * ramp(y, 0.42, 0.3)
+    tip, wings = _blob(x, y, (0, 0.27), 0.1, 0.08), _blob(sides, y, (0.1, 0.3), 0.05, 0.05)
+    nose = look.nose * (0.13 * ridge + 0.07 * tip + 0.045 * wings)
+    sockets, brows = _blob(sides, y, (0.27, -0.07), 0.15, 0.1), _blob(sides, y, (0.3, -0.24), 0.2, 0.08)
+    cheeks = (0.05 + 0.03 * np.maximum(look.smile, 0)) * _blob(sides, y, (0.36, 0.2), 0.16, 0.15)
+    chin, below_lip = _blob(x, y, (0, 0.82), 0.16, 0.11), _blob(x, y, (0, 0.66), 0.15, 0.05)
+    return nose - 0.07 * sockets + 0.05 * brows + cheeks + 0.045 * chin - 0.03 * below_lip
+
+
+def _creases(look: Look, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """How much darker a face is where little light gets in, 0 to 1."""
+    sides = np.abs(x)
+    sockets, nostrils = _blob(sides, y, (0.25, -0.1), 0.14, 0.08), _blob(sides, y, (0.05, 0.345), 0.035, 0.025)
+    below_nose, below_lip = _blob(x, y, (0, 0.37), 0.13, 0.035), _blob(x, y, (0, MOUTH + 0.13), 0.12, 0.04)
+    # From nose to mouth, deeper with a smile.
+    fold = np.exp(-(((sides - 0.13 - 0.45 * (y - 0.3)) / 0.03) ** 2)) * ramp(y, 0.28, 0.36) * ramp(y, 0.56, 0.46)
+    fold = (0.08 + 0.2 * np.maximum(look.smile, 0)) * fold
+    return 0.3 * sockets + 0.45 * nostrils + 0.22 * below_nose + 0.15 * below_lip + fold
+
+
+def _bearded(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Where a beard grows, 0 to 1: jaw, chin and upper lip, but not the lips."""
+    jaw = ramp(y, 0.3, 0.55) + 0.8 * ramp(np.abs(x), 0.42, 0.6) * ramp(y, -0.1, 0.25)
+    moustache, lips = _blob(x, y, (0, 0.41), 0.2, 0.04), _blob(x, y, (0, MOUTH), 0.17, 0.07)
+    return np.clip(np.maximum(jaw - lips, moustache), 0, 1)
+
+
 def _paint_eyes(frames: np.ndarray, look: Look, head: Surface, light: np.ndarray) -> None:
-    x, y = head.x, head.y
-    hair, white = np.minimum(0.7 * look.hair, 0.5 * look.skin), np.array([250.0, 247, 244], np.float32)
     for side in (-1, 1):
-        seen = ramp(head.z, 0.05, 0.2)
-        across = (x - side * EYE[0]) / 0.15  # -1 to 1 from one corner to the other
-        arch = np.maximum(1 - across * across, 0)
-        squint = 1 - 0.35 * np.maximum(look.smile, 0)
-        middle = EYE[1] + 0.012 * side * -across
-        top, bottom = middle - 0.105 * look.eyes_open * arch**0.8, middle + 0.055 * look.eyes_open * squint * arch
-        opening = _band(look, y, top, bottom) * (arch > 0) * seen
-        paint(frames, opening, (0.72 * white + 0.15 * look.skin) * np.minimum(light + 0.1, 1))
-        round_ = np.hypot(x - side * EYE[0] - 0.06 * look.gaze, y - EYE[1] + 0.02)
-        paint(frames, opening * coverage((round_ - 0.073) * look.scale), look.iris * np.minimum(light, 1))
-        paint(frames, opening * coverage((round_ - 0.036) * look.scale), np.array([16.0, 13, 13]))
-        glint = np.hypot(x - side * EYE[0] - 0.06 * look.gaze - 0.03 * look.light_x, y - EYE[1] + 0.045)
-        paint(frames, 0.8 * opening * coverage((glint - 0.016) * look.scale), np.full(3, 255.0))
-        lashes = _band(look, y, top - 0.035, top + 0.004) * (arch > 0.02) * np.minimum(2 * arch, 1)
-        paint(frames, 0.85 * lashes * seen, 0.35 * hair)
-        paint(frames, 0.3 * _band(look, y, bottom, bottom + 0.025) * arch * seen, 0.5 * look.skin)
-        crease = _band(look, y, top - 0.085, top - 0.055) * arch
-        paint(frames, 0.3 * crease * seen, 0.55 * look.skin)
+        _paint_eye(frames, look, head, light, side)
+        _paint_brow(frames, look, head, light, side)
+        _paint_lens(frames, look, head, side)
 
-        outward = side * (x - side * EYE[0]) / 0.19  # -1 at the nose, 1 at the temple
-        frown = np.minimum(look.brow, 0)
-        brow_y = EYE[1] - 0.2 - 0.055 * look.brow - 0.05 * (1 - (outward - 0.1) ** 2) - 0.035 * frown * (1 - outward)
-        thick = 0.04 * (1 - 0.45 * np.clip(outward, -0.3, 1))
-        brow = _band(look, y, brow_y - thick, brow_y + thick) * ramp(np.abs(outward), 1.1, 0.8)
-        paint(frames, 0.85 * brow * seen, hair * np.minimum(light, 1.1))
 
-        rim = np.abs(np.maximum(np.abs(x - side * 0.31) / 1.15, np.abs(y - EYE[1] - 0.03)) - 0.19) - 0.018
-        rim = np.minimum(rim, np.maximum(np.abs(y - EYE[1] + 0.02) - 0.016, np.abs(side * x - 0.045) - 0.05))
-        paint(frames, look.glasses * coverage(rim * look.scale) * seen, np.array([28.0, 24, 26]))
+def _paint_eye(frames: np.ndarray, look: Look, head: Surface, light: np.ndarray, side: int) -> None:
+    x, y, seen = head.x - side * EYE[0], head.y - EYE[1], ramp(head.z, 0.05, 0.2)
+    across = x / 0.15  # -1 to 1 from one corner to the other
+    arch = np.maximum(1 - across * across, 0)
+    squint = 1 - 0.35 * np.maximum(look.smile, 0)
+    middle = -0.012 * side * across
+    top, bottom = middle - 0.105 * look.eyes_open * arch**0.8, middle + 0.055 * look.eyes_open * squint * arch
+    opening = _band(look, y, top, bottom) * (arch > 0) * seen
+    white = np.array([180.0, 178, 176], np.float32) + 0.15 * look.skin
+    paint(frames, opening, white * np.minimum(light + 0.1, 1))
+
+    x_iris = x - 0.06 * look.gaze
+    from_pupil, from_glint = np.hypot(x_iris, y + 0.02), np.hypot(x_iris - 0.03 * look.light_x, y + 0.045)
+    paint(frames, opening * coverage((from_pupil - 0.073) * look.scale), look.iris * np.minimum(light, 1))
+    paint(frames, opening * coverage((from_pupil - 0.036) * look.scale), np.array([16.0, 13, 13]))
+    paint(frames, 0.8 * opening * coverage((from_glint - 0.016) * look.scale), np.full(3, 255.0))
+
+    lashes = _band(look, y, top - 0.035, top + 0.004) * (arch > 0.02) * np.minimum(2 * arch, 1)
+    paint(frames, 0.85 * lashes * seen, 0.35 * _brow_colour(look))
+    paint(frames, 0.3 * _band(look, y, bottom, bottom + 0.025) * arch * seen, 0.5 * look.skin)
+    crease = _band(look, y, top - 0.085, top - 0.055) * arch
+    paint(frames, 0.3 * crease * seen, 0.55 * look.skin)
+
+
+def _brow_colour(look: Look) -> np.ndarray:
+    """Brows are darker than hair, and always darker than the skin."""
+    return np.minimum(0.7 * look.hair, 0.5 * look.skin)
+
+
+def _paint_brow(frames: np.ndarray, look: Look, head: Surface, light: np.ndarray, side: int) -> None:
+    outward = side * (head.x - side * EYE[0]) / 0.19  # -1 at the nose, 1 at the temple
+    curve = 0.05 * (1 - (outward - 0.1) ** 2) + 0.035 * np.minimum(look.brow, 0) * (1 - outward)
+    middle = EYE[1] - 0.2 - 0.055 * look.brow - curve
+    thick = 0.04 * (1 - 0.45 * np.clip(outward, -0.3, 1))
+    cover = _band(look, head.y, middle - thick, middle + thick) * ramp(np.abs(outward), 1.1, 0.8)
+    paint(frames, 0.85 * cover * ramp(head.z, 0.05, 0.2), _brow_colour(look) * np.minimum(light, 1.1))
+
+
+def _paint_lens(frames: np.ndarray, look: Look, head: Surface, side: int) -> None:
+    x, y = np.abs(head.x - side * 0.31), head.y - EYE[1]
+    rim = np.abs(np.maximum(x / 1.15, np.abs(y - 0.03)) - 0.19) - 0.018
+    bridge = np.maximum(np.abs(y + 0.02) - 0.016, np.abs(side * head.x - 0.045) - 0.05)
+    cover = coverage(np.minimum(rim, bridge) * look.scale) * ramp(head.z, 0.05, 0.2)
+    paint(frames, look.glasses * cover, np.array([28.0, 24, 26]))
 
 
 def _paint_mouth(frames: np.ndarray, look: Look, head: Surface, light: np.ndarray) -> None:
@@ -161,7 +195,7 @@ def _paint_ears(frames: np.ndarray, look: Look, x: np.ndarray, y: np.ndarray) ->
         paint(frames, coverage(ear * 0.13 * look.scale) * (at_z > -0.75), look.skin * (lit * inner * 0.92)[..., None])
 
 
-def _paint_body(frames: np.ndarray, look: Look, x: np.ndarray, y: np.ndarray) -> None:
+def _paint_body(frames: np.ndarray, look: Look) -> None:
     """Neck, shoulders and what is worn over them; they stay upright when the head tilts."""
     neck_x = look.eye_x - look.scale * (0.35 * np.sin(look.yaw) + 0.8 * np.sin(look.tilt))
     chin = look.eye_y + 1.06 * look.scale
@@ -175,24 +209,22 @@ def _paint_body(frames: np.ndarray, look: Look, x: np.ndarray, y: np.ndarray) ->
     paint(frames, coverage((np.abs(aside) - wide) * look.scale) * (down > -0.7), skin)
     slope = 0.02 + 0.24 * np.abs(aside) ** 1.7 / (1 + 0.25 * aside * aside)
     body = coverage((slope - down) * look.scale)
-    opening = coverage((np.abs(aside) - 0.5 + (0.55 * look.neckline + 0.4) * np.maximum(down - 0.1, 0)) * look.scale)
-    opening = opening * coverage((down - 0.25 - 0.9 * look.neckline) * look.scale)
-    shoulder = np.clip(aside / 2, -1, 1)
-    lit = brightness(look, 0.8 * shoulder, np.full_like(aside, -0.45), np.full_like(aside, 0.6))
-    lit = (
-        lit * (0.7 + 0.3 * ramp(down - slope, 0.0, 0.12)) * (1 - 0.12 * np.exp(-(((np.abs(aside) - 0.75) / 0.06) ** 2)))
-    )
+    opening = np.abs(aside) - 0.5 + (0.55 * look.neckline + 0.4) * np.maximum(down - 0.1, 0)
+    opening = coverage(np.maximum(opening, down - 0.25 - 0.9 * look.neckline) * look.scale)
+    lit = brightness(look, np.clip(0.4 * aside, -0.8, 0.8), np.full_like(aside, -0.45), np.full_like(aside, 0.6))
+    seam = np.exp(-(((np.abs(aside) - 0.75) / 0.06) ** 2))  # of the sleeve
+    lit = lit * (0.7 + 0.3 * ramp(down - slope, 0.0, 0.12)) * (1 - 0.12 * seam)
     paint(frames, body, skin)
     paint(frames, body * (1 - opening), look.cloth * lit[..., None])
 
 
 def _strands(look: Look, along: np.ndarray, across: np.ndarray) -> np.ndarray:
     """Streaks of lighter and darker hair, about -1 to 1, that run where `across` stays the same; or curls."""
-    turn = look.strands
-    bent = across + 0.04 * np.sin(5 * along + turn)
-    fine = np.sin(19 * bent + turn) + np.sin(31 * bent + 2 * turn) + 0.8 * np.sin(11 * bent - turn)
-    x, y = across + 0.08 * np.sin(9 * along + turn), along + 0.08 * np.sin(9 * across + 2 * turn)
-    curls = np.sin(15 * x + 3 * turn) * np.sin(15 * y + turn) + 0.6 * np.sin(23 * x - 9 * y)
+    phase = look.strands
+    bent = across + 0.04 * np.sin(5 * along + phase)
+    fine = np.sin(19 * bent + phase) + np.sin(31 * bent + 2 * phase) + 0.8 * np.sin(11 * bent - phase)
+    x, y = across + 0.08 * np.sin(9 * along + phase), along + 0.08 * np.sin(9 * across + 2 * phase)
+    curls = np.sin(15 * x + 3 * phase) * np.sin(15 * y + phase) + 0.6 * np.sin(23 * x - 9 * y)
     return np.where(look.style == CURLY, curls / 1.3, fine / 2.8)
 
 
@@ -219,18 +251,22 @@ def _paint_back_hair(frames: np.ndarray, look: Look, x: np.ndarray, y: np.ndarra
     paint(frames, coverage(outside * look.scale), look.hair * lit[..., None])
 
 
-def _paint_hair(frames: np.ndarray, look: Look, cap: Surface, x: np.ndarray, y: np.ndarray) -> None:
-    """The hair on the skull, and the locks that hang in front of the ears."""
+def _hairline(look: Look, cap: Surface) -> np.ndarray:
+    """How far down the skull hair grows, in heads: over the forehead, at the temples, behind the ears."""
     turned = np.arctan2(cap.x / look.width, cap.z)  # longitude: 0 at the nose, π/2 over the picture's right ear
-    around = np.abs(turned)
-    hanging = (look.style == LONG) | (look.style == BOB)
     forehead = np.where(look.style == FRINGE, -0.33, -0.66) + 0.02 * np.sin(11 * turned + look.strands)
     # Parted hair sweeps down from the parting to either side.
-    swept = (look.style == PARTED) | hanging | (look.style == UPDO)
-    forehead = forehead + np.where(swept, 0.24 * np.minimum(np.abs(turned - 0.5 * look.parting), 1.1) - 0.08, 0)
-    line = forehead + (0.12 - forehead) * ramp(around, 0.72, 1.25) + 0.35 * ramp(around, 1.3, 1.9)
-    line = np.where(look.style == BALD, -3.0, line)
-    cover = coverage(cap.outside) * coverage((cap.y - line) * 0.8 * look.scale)
+    swept = (look.style == PARTED) | (look.style == UPDO) | (look.style == LONG) | (look.style == BOB)
+    forehead = forehead + swept * (0.24 * np.minimum(np.abs(turned - 0.5 * look.parting), 1.1) - 0.08)
+    to_temple, to_nape = ramp(np.abs(turned), 0.72, 1.25), ramp(np.abs(turned), 1.3, 1.9)
+    return np.where(look.style == BALD, -3.0, forehead + (0.12 - forehead) * to_temple + 0.35 * to_nape)
+
+
+def _paint_hair(frames: np.ndarray, look: Look, cap: Surface, x: np.ndarray, y: np.ndarray) -> None:
+    """The hair on the skull, and the locks that hang in front of the ears."""
+    hanging = (look.style == LONG) | (look.style == BOB)
+    below_hairline = cap.y - _hairline(look, cap)
+    cover = coverage(cap.outside) * coverage(below_hairline * 0.8 * look.scale)
 
     face = look.width * narrowing(look, y) * (0.93 - 0.1 * ramp(y, 0.1, 1.0)) - 0.05
     locks = np.maximum(_hair_outline(look, x, y), np.maximum(face - np.abs(x - 0.6 * shear(look, y)), -0.3 - y))
@@ -246,6 +282,6 @@ def _paint_hair(frames: np.ndarray, look: Look, cap: Surface, x: np.ndarray, y: 
     gleam = (sheen * np.clip(lit - 0.5, 0, 1))[..., None]
     colour = colour + gleam * (0.35 * look.hair + 24)
     # A shadow where the hair lies on the forehead gives it thickness.
-    soft = coverage(cap.outside) * np.clip(1 - (cap.y - line) / 0.12, 0, 1) * (look.style != BALD)
+    soft = coverage(cap.outside) * np.clip(1 - below_hairline / 0.12, 0, 1)
     paint(frames, 0.35 * soft * (1 - cover), 0.45 * look.skin)
     paint(frames, cover, np.minimum(colour, 255))
