@@ -128,7 +128,9 @@ def render(
         normal = mixed[:, :3] / np.maximum(np.linalg.norm(mixed[:, :3], axis=1), 1e-6)[:, None]
         picture[where] = np.clip(shade(normal, mixed[:, 3:6], mixed[:, 6], light.astype(np.float32)), 0, 255)
     blocks = picture.reshape(len(background), samples, len(background), samples, 3)
-    return np.rint(blocks.mean(axis=(1, 3))).astype(np.uint8)
+    # Many times faster than blocks.mean(axis=(1, 3)), whose inner loops are as short as there are samples.
+    total = sum(blocks[:, i, :, j] for i in range(samples) for j in range(samples))
+    return np.rint(total / samples**2).astype(np.uint8)
 
 
 def _visible(points: np.ndarray, triangles: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
