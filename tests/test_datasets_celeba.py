@@ -297,6 +297,24 @@ def test_the_eyes_are_where_their_factor_says() -> None:
         assert np.abs(off_y).max() < 0.1, "lids open upwards"
 
 
+def test_heads_turn_the_way_their_factors_say() -> None:
+    """The eyes stay where they are, so a head that turns to the right moves to the left behind them."""
+    y, x = np.mgrid[:64, :64]
+    still = {"yaw": 0, "pitch": 0, "tilt": 0, "style": BALD, "beard": 0}
+
+    def middle(above: int, **turned: float) -> tuple[np.ndarray, np.ndarray]:
+        look = looks(20, 2, **(still | turned))
+        mask = np.abs(paint(look, 0) - paint(look, 255)).max(axis=3) < 128  # all but the background
+        mask[:, above:] = False
+        total = mask.sum(axis=(1, 2))
+        return (mask * x).sum(axis=(1, 2)) / total, (mask * y).sum(axis=(1, 2)) / total
+
+    crown, face = 24, 44  # rows: shoulders stay out of it
+    assert (middle(face, yaw=0.4)[0] < middle(face)[0] - 2).all(), "yaw: to the right"
+    assert (middle(crown, tilt=0.3)[0] > middle(crown)[0] + 1).all(), "tilt: clockwise"
+    assert (middle(face, pitch=0.2)[1] > middle(face)[1] + 1).all(), "pitch: up"
+
+
 def test_light_comes_from_where_its_factor_says() -> None:
     fixed = {"yaw": 0, "tilt": 0, "style": BALD, "beard": 0, "ambient": 0.5, "light_y": -0.2, "light_z": 0.77}
     left, right = (paint(looks(20, light_x=x, **fixed)).mean(axis=3) for x in (-0.6, 0.6))
@@ -322,4 +340,6 @@ def test_the_stand_in_loads_like_the_real_set() -> None:
     assert all(clip.frames.shape == (1, 64, 64, 3) and clip.frames.dtype == np.uint8 for clip in clips)
     assert {name: values.shape for name, values in clips[0].factors.items()} == dict.fromkeys(clips[0].factors, (1,))
     assert all(np.isfinite(clip.factors[name]).all() for clip in clips for name in clip.factors)
+    look, _ = draw_looks(np.random.default_rng(0), 1000)
+    assert np.allclose(look.light_x**2 + look.light_y**2 + look.light_z**2, 1, atol=1e-5) and look.light_z.min() > 0.2
     assert {int(clip.factors["style"][0]) for clip in clips} == set(range(len(STYLES)))

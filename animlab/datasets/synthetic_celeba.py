@@ -69,14 +69,15 @@ def draw_looks(rng: np.random.Generator, count: int) -> tuple[Look, dict[str, np
     # Light hair goes with light skin, as it mostly does.
     hair = np.clip(np.rint(rng.normal(2.6 + 2.2 * skin, 1.3)), 0, len(HAIR) - 1).astype(int)
     smile = uniform(-0.35, 1)
-    side, up = uniform(-0.8, 0.8), uniform(-0.75, 0.1)
+    light = np.stack([uniform(-0.8, 0.8), uniform(-0.75, 0.1)])
+    light *= np.minimum(1, 0.97 / np.linalg.norm(light, axis=0))  # never from behind
     factors = {
         "yaw": np.clip(rng.normal(0, 16, count), -35, 35),
         "pitch": np.clip(rng.normal(0, 6, count), -14, 14),
         "tilt": np.clip(rng.normal(0, 5, count), -12, 12),
         "smile": smile,
         "mouth_open": np.where(chance(0.2 + 0.5 * np.clip(smile, 0, 1)), uniform(0.15, 1) ** 1.3, 0),
-        "eyes_open": uniform(0.65, 1.05),
+        "eyes_open": uniform(0.65, 1),
         "brow": uniform(-1, 1),
         "gaze": np.clip(rng.normal(0, 0.4, count), -1, 1),
         "skin": skin,
@@ -84,8 +85,8 @@ def draw_looks(rng: np.random.Generator, count: int) -> tuple[Look, dict[str, np
         "style": style,
         "beard": np.where(bearded, uniform(0.25, 0.9), 0),
         "glasses": chance(0.1),
-        "light_x": side,
-        "light_y": up,
+        "light_x": light[0],
+        "light_y": light[1],
         "background": rng.integers(len(KINDS), size=count),
         "eye_x": rng.normal(31.5, 0.6, count),
         "eye_y": rng.normal(33, 0.6, count),
@@ -97,9 +98,8 @@ def draw_looks(rng: np.random.Generator, count: int) -> tuple[Look, dict[str, np
     natural = colour * np.array([0.86, 0.58, 0.56])
     lipstick = np.array([178.0, 40, 58]) * rng.uniform(0.8, 1.15, (count, 3))
     painted = (~bearded & chance(0.4))[:, None] * rng.uniform(0.3, 0.9, (count, 1))
-    hair_colour = np.array(list(HAIR.values()))[hair] * rng.uniform(0.8, 1.25, (count, 1)) + rng.normal(
-        0, 4, (count, 3)
-    )
+    hair_colour = np.array(list(HAIR.values()))[hair] * rng.uniform(0.8, 1.25, (count, 1))
+    hair_colour = hair_colour + rng.normal(0, 4, (count, 3))
     grey = rng.uniform(15, 240, (count, 1))
     values = factors | {
         "width": uniform(0.69, 0.76) + 0.02 * bearded,
@@ -109,7 +109,7 @@ def draw_looks(rng: np.random.Generator, count: int) -> tuple[Look, dict[str, np
         "parting": uniform(-1, 1),
         "strands": uniform(0, 2 * np.pi),
         "volume": uniform(0.05, 0.16) + 0.22 * (style == CURLY) - 0.04 * (style == CROPPED),
-        "light_z": np.sqrt(1 - np.minimum(side**2 + up**2, 0.96)),
+        "light_z": np.sqrt(1 - (light**2).sum(axis=0)),
         "ambient": uniform(0.4, 0.75),
         "neckline": uniform(0, 1),
         "skin": colour,
