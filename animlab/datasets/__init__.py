@@ -40,7 +40,7 @@ class SkippedWarning(UserWarning):
 def load_dataset(
     name: str, root: str | os.PathLike[str] | None = None, progress: bool = True, *, crop: bool = False
 ) -> Clips:
-    """Load a data set by name; prepare it on first use, which takes seconds, or a minute for the largest.
+    """Load a data set by name; prepare it on first use, which takes seconds, or minutes for the largest.
 
     >>> clips = load_dataset("actions")
     >>> train, test = clips.split(held_out=0.1)
@@ -49,8 +49,9 @@ def load_dataset(
     name: a name in `REGISTRY`, or the same with "-synthetic" for the stand-in, which needs no files. A plain name falls
         back to its stand-in, with a `StandInWarning`, where no real files are found. "folder" reads what is in `root`,
         has no stand-in, and leaves out what it cannot read, with a `SkippedWarning`.
-    root: the folder with the real files. None looks in `$ANIMLAB_DATA`, then in `data/`; then "actions" and "shapes"
-        are downloaded, once, unless `ANIMLAB_OFFLINE=1`. A stand-in reads no files and takes no notice of root.
+    root: the folder with the real files. None looks in `$ANIMLAB_DATA`, then in `data/`; then "actions",
+        "shapes" and "faces3d" are downloaded, once, unless `ANIMLAB_OFFLINE=1`. A stand-in reads no files and takes no
+        notice of root.
     progress: show a progress bar while the set is prepared.
     crop: cut the Weizmann videos of "actions" to the person, instead of squeezing the whole picture into a square.
 
