@@ -470,6 +470,15 @@ def test_split_keeps_takes_whole_and_classes_in_proportion() -> None:
             assert (part.frames[span] == row["take"]).all() and (part.factors["take"][span] == row["take"]).all()
 
 
+def test_stretches_are_copied_from_the_file_of_a_set_and_from_any_part_of_it(tmp_path: Path) -> None:
+    whole = cache.prepared("noise", source_of(tmp_path / "file", [Clip(noise(9))]), progress=False).frames
+    spans = [slice(4, 6), slice(0, 1), slice(2, 5)]
+    for frames in (whole, whole[2:], whole[::2][:5], np.array(whole)):
+        fitting = [span for span in spans if span.stop <= len(frames)]
+        expected = np.concatenate([np.array(frames[span]) for span in fitting])
+        assert np.array_equal(cache.copy_frames(frames, fitting), expected)
+
+
 def test_split_follows_its_seed() -> None:
     clips = made_clips()
     held = [set(clips.split(seed=seed)[1].clips["take"]) for seed in (0, 0, 1)]
