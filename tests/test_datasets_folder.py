@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import random
 import subprocess
 import zipfile
 from pathlib import Path
@@ -309,6 +310,36 @@ def test_a_picture_file_of_too_many_bytes(root: Path, monkeypatch: pytest.Monkey
         file.truncate((256 << 20) + 1)  # a hole: it takes no space on the disk
     with pytest.warns(SkippedWarning, match=r"1.bmp \(a picture of more than 256 MB\)"):
         assert len(load(root)) == 2
+
+
+def test_very_large_frames_stop_a_clip_earlier(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(media, "MAX_CLIP_PIXELS", 3 * 64 * 64)
+    images = [noise(64, 64, seed) for seed in range(5)]
+    images[0].save(root / "x.webp", save_all=True, append_images=images[1:])
+    with pytest.warns(SkippedWarning, match=r"x.webp \(only the first 3 frames were taken"):
+        assert len(load(root)) == 3
+
+
+def test_damage_anywhere_is_a_media_error_or_none() -> None:
+    """500 pictures with flipped bytes: never another exception, and always frames of the right form."""
+    rng = random.Random(0)
+    whole = []
+    for kind in ("PNG", "JPEG", "GIF", "WEBP", "BMP", "PPM", "TIFF"):
+        content = io.BytesIO()
+        noise(70, 50).save(content, kind)
+        whole.append(content.getvalue())
+    refused = 0
+    for _ in range(500):
+        content = bytearray(rng.choice(whole))
+        for _ in range(rng.randint(1, 8)):
+            content[rng.randrange(200 if rng.random() < 0.5 else len(content))] = rng.randrange(256)
+        try:
+            frames, _ = media.frames_of(media.pictures_in(bytes(content)))
+            assert frames.dtype == np.uint8 and frames.shape[1:] == (64, 64, 3)
+        except media.MediaError as error:
+            refused += 1
+            assert str(error).isprintable()
+    assert 100 < refused < 500
 
 
 # --- the report -----------------------------------------------------------------------------------------------------

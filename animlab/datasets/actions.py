@@ -101,8 +101,8 @@ def moving_box(video: np.ndarray) -> tuple[int, int, int, int]:
 
     video: uint8 (T, H, W, 3). The background is the median over time; what differs from it by more than MOVED levels,
     in more than a speck, moves. The square goes round all of it, with a margin. It reaches at least TALL of the height
-    of the picture down from the top of the motion, for of somebody who stands and waves only the arms move. Without any
-    motion it is the middle of the picture.
+    of the picture down from the top of the motion, for of somebody who stands and waves only the arms move, and it is
+    never larger than the picture: of a longer way it shows the middle. Without any motion it is the picture's middle.
     """
     height, width = video.shape[1:3]
     background = np.median(video[:: max(1, len(video) // 100)], axis=0)

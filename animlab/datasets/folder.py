@@ -122,7 +122,7 @@ def _clips_of(names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
         numbered.setdefault(key, []).append(name)
     for members in numbered.values():
         folders = PurePosixPath(members[0]).parts[:-1]
-        yield (folders[0] if folders else ""), members
+        yield (_printable(folders[0]) if folders else ""), members
 
 
 def _read_clip(place: _Place, members: Sequence[str], label: str, take: int, room: int) -> Iterator[Clip | Skipped]:

@@ -23,6 +23,7 @@ from .source import SIZE
 MAX_PIXELS = 80_000_000  # of a picture or of one frame: 240 MB once decoded
 MIN_SIDE = 8  # pixels: what is smaller is a spacer or a tracking pixel, not a picture
 MAX_FRAMES = 3000  # taken from one video or animation: two minutes at 25 frames a second
+MAX_CLIP_PIXELS = 25 * 10**9  # in all frames of one file: as many as 3000 frames in 4K have, some minutes of decoding
 MAX_PICTURE_BYTES = 256 << 20
 
 PICTURE_FORMATS = {"AVIF", "BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP"}  # as far as Pillow was built for
@@ -53,15 +54,17 @@ def _formats() -> tuple[str, ...]:
 def frames_of(images: Iterable[Image.Image]) -> tuple[np.ndarray, str]:
     """Gather the images of one file: frames, uint8 (T, 64, 64, 3), and what was left out, "" for nothing.
 
-    At most MAX_FRAMES are taken, and where a file is damaged in the middle, those before the damage. Raises MediaError
-    where there is none.
+    At most MAX_FRAMES are taken, fewer of very large ones, and where a file is damaged in the middle, those before the
+    damage. Raises MediaError where there is none.
     """
     frames: list[np.ndarray] = []
+    pixels = 0
     left_out = ""
     try:
         for image in images:
-            if len(frames) == MAX_FRAMES:
-                left_out = f"only the first {MAX_FRAMES} frames were taken: cut it to use others"
+            pixels += image.width * image.height
+            if len(frames) == MAX_FRAMES or pixels > MAX_CLIP_PIXELS:
+                left_out = f"only the first {len(frames)} frames were taken: cut it to use others"
                 break
             frames.append(to_frame(image))
     except MediaError as error:

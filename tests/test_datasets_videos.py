@@ -1,0 +1,96 @@
+"""The Weizmann videos: squeezed into a square, or cut to the person who moves in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+from PIL import Image
+
+from animlab.datasets import Clips, actions, load_dataset
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANIMLAB_CACHE", str(tmp_path / "cache"))
+
+
+def load(name: str, root: Path) -> Clips:
+    return load_dataset(name, root, progress=False)
+
+
+def test_weizmann_videos_are_read_and_squeezed(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    videos = {
+        name: rng.integers(0, 256, (4, 144, 176, 3), np.uint8) for name in ("daria_wave2", "eli_jack", "lena_run1")
+    }
+    (tmp_path / "weizmann").mkdir()
+    for name, frames in videos.items():
+        iio.imwrite(
+            tmp_path / f"weizmann/{name}.avi", frames, plugin="FFMPEG", codec="rawvideo", pixelformat="bgr24", fps=25
+        )
+    (tmp_path / "weizmann/notes.avi").write_bytes(b"not named like a Weizmann file")
+    for root in (tmp_path, tmp_path / "weizmann"):
+        clips = load("actions", root)
+        assert clips.clips["class"].tolist() == ["wave two hands", "jumping jack", "run"]
+        assert clips.clips["length"].tolist() == [4, 4, 4]
+        for row, frames in zip(clips.clips, videos.values()):
+            by_hand = [
+                np.asarray(Image.fromarray(frame).resize((64, 64), Image.Resampling.BICUBIC)) for frame in frames
+            ]
+            assert np.array_equal(clips.frames[row["start"] : row["start"] + 4], by_hand)
+
+
+@pytest.mark.parametrize("content", [b"", b"no video"])
+def test_a_damaged_video_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "ido_bend.avi").write_bytes(content)
+    with pytest.raises(ValueError, match=rf"ido_bend.avi cannot be read as a video \({len(content)} bytes\): get"):
+        load("actions", tmp_path)
+
+
+def stage(person: list[tuple[int, int, int, int]], width: int = 176, height: int = 144, seed: int = 0) -> np.ndarray:
+    """A still, noisy room, and in it somebody: a dark box (left, upper, right, lower) a frame."""
+    rng = np.random.default_rng(seed)
+    room = np.repeat(rng.integers(120, 200, (height // 8, width // 8, 3)), 8, axis=0).repeat(8, axis=1)
+    video = room + rng.normal(0, 3, (len(person), height, width, 3))
+    for frame, (left, upper, right, lower) in zip(video, person):
+        frame[upper:lower, left:right] = 40
+    return np.clip(video, 0, 255).astype(np.uint8)
+
+
+def test_cropping_holds_the_whole_way_of_somebody_who_walks() -> None:
+    way = [(20 + 3 * t, 50, 40 + 3 * t, 120) for t in range(24)]  # from 20 to 109, 70 tall
+    left, upper, right, lower = actions.moving_box(stage(way))
+    assert right - left == lower - upper, "a square"
+    assert 0 <= left <= 20 and 109 <= right <= 176 and 0 <= upper <= 50 and 120 <= lower <= 144
+    assert right - left <= 1.4 * 89, "and not the whole room"
+
+
+def test_cropping_keeps_the_legs_of_somebody_who_waves() -> None:
+    video = stage([(80, 50, 96, 120)] * 24)  # the body stands still: it is part of the background
+    for t, frame in enumerate(video):
+        top = 38 + 20 * (t % 3)
+        frame[top : top + 4, 96:112] = 40  # one arm, up and down
+    left, upper, right, lower = actions.moving_box(video)
+    assert left <= 80 and right >= 112 and upper <= 38 and lower >= 120 and right - left == lower - upper < 144
+
+
+def test_cropping_ignores_noise_and_specks() -> None:
+    video = stage([(0, 0, 0, 0)] * 12)
+    video[::3, 5, 5] = 0
+    assert actions.moving_box(video) == (16, 0, 160, 144), "nobody moves: the middle of the picture"
+
+
+def test_cropped_videos_are_the_same_square_of_every_frame(tmp_path: Path) -> None:
+    video = stage([(60 + 2 * t, 60, 80 + 2 * t, 120) for t in range(10)])
+    path = tmp_path / "daria_walk.avi"
+    iio.imwrite(path, video, plugin="FFMPEG", codec="rawvideo", pixelformat="bgr24", fps=25)
+    squeezed, clips = load("actions", tmp_path), load_dataset("actions", tmp_path, progress=False, crop=True)
+    assert clips.clips["class"].tolist() == ["walk"] and clips.frames.shape == squeezed.frames.shape == (10, 64, 64, 3)
+    box = actions.moving_box(video)
+    by_hand = [
+        np.asarray(Image.fromarray(frame).crop(box).resize((64, 64), Image.Resampling.BICUBIC)) for frame in video
+    ]
+    assert np.array_equal(clips.frames, by_hand) and not np.array_equal(clips.frames, squeezed.frames)
