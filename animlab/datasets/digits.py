@@ -119,14 +119,20 @@ def read_digits(pairs: Sequence[IdxPair]) -> tuple[np.ndarray, np.ndarray]:
         labels.append(read_idx(pair.labels, LABELS))
         if images[-1].shape[1:] != (DIGIT_SIZE, DIGIT_SIZE):
             height, width = images[-1].shape[1:]
-            raise ValueError(f"{pair.images} holds pictures of {width}x{height}, but the digits of MNIST are 28x28")
+            raise ValueError(
+                f"{pair.images} holds pictures of {width}x{height}, but the digits of MNIST are 28x28: get it again"
+            )
+        if not len(images[-1]):
+            raise ValueError(f"{pair.images} holds no digits: get it again")
         if len(images[-1]) != len(labels[-1]):
             raise ValueError(
                 f"{pair.images} holds {len(images[-1])} digits, but {pair.labels.name} {len(labels[-1])} labels: "
                 "the two files do not belong together, get both again"
             )
-        if labels[-1].size and labels[-1].max() > 9:
-            raise ValueError(f"{pair.labels} holds the label {labels[-1].max()}, but digits go from 0 to 9")
+        if labels[-1].max() > 9:
+            raise ValueError(
+                f"{pair.labels} holds the label {labels[-1].max()}, but digits go from 0 to 9: get it again"
+            )
     return np.concatenate(images), np.concatenate(labels).astype(np.int64)
 
 
@@ -152,7 +158,7 @@ def read_idx(path: Path, magic: bytes) -> np.ndarray:
     expected = header + int(np.prod(shape, dtype=object))
     if len(content) < header or len(content) != expected:
         raise ValueError(
-            f"{path} is cut short or damaged: it holds {len(content)} bytes, its header promises {expected}"
+            f"{path} is cut short or damaged: it holds {len(content)} bytes, not the {expected} of its header; get it again"
         )
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 
