@@ -158,7 +158,7 @@ def read_idx(path: Path, magic: bytes) -> np.ndarray:
     expected = header + int(np.prod(shape, dtype=object))
     if len(content) < header or len(content) != expected:
         raise ValueError(
-            f"{path} is cut short or damaged: it holds {len(content)} bytes, not the {expected} of its header; get it again"
+            f"{path} is cut short or damaged ({len(content)} bytes, not the {expected} of its header): get it again"
         )
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 
