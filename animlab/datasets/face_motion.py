@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
@@ -15,7 +13,6 @@ from .source import SIZE, Clip
 SAMPLES = 2  # per pixel, along either axis
 DISTANCE = 6.0  # of the camera, in radii of the head: as in a portrait, near enough for a nose to look nearer
 FOCAL = 2.4  # at that distance, a head is four fifths of the picture high
-THREADS = 2  # numpy lets go of the interpreter inside its loops; more than two wait for each other
 POSES = {
     "turn": ("yaw", 28, 42),
     "nod": ("pitch", 14, 22),
@@ -43,18 +40,8 @@ def render_faces(model: MorphableModel, clips: int, length: int, seed: int = 0) 
     first weights, in standard deviations).
     """
     artist = _Artist(model)
-    with ThreadPoolExecutor(THREADS) as pool:
-        waiting: deque[Future[Clip]] = deque()
-        try:
-            for index in range(clips):
-                waiting.append(pool.submit(artist.clip, index, length, seed))
-                if len(waiting) > THREADS:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for clip in waiting:  # the reader has stopped: draw nothing more
-                clip.cancel()
+    for index in range(clips):
+        yield artist.clip(index, length, seed)
 
 
 class _Artist:
@@ -140,7 +127,7 @@ def _toward(azimuth: np.ndarray, elevation: np.ndarray) -> np.ndarray:
 
 def _background(rng: np.random.Generator) -> np.ndarray:
     """A soft gradient between two muted colours, (64, 64, 3) floats."""
-    one = rng.uniform(40, 180) + rng.uniform(-25, 25, 3)
+    one = rng.uniform(40, 180) + rng.uniform(-18, 18, 3)
     two = one * rng.uniform(0.6, 1.4) + rng.uniform(-10, 10, 3)
     angle = rng.uniform(0, 2 * np.pi)
     y, x = np.mgrid[-1 : 1 : SIZE * 1j, -1 : 1 : SIZE * 1j]

@@ -44,14 +44,14 @@ TEETH = slice(17039, 21451)
 EYES = ((slice(21451, 22221), slice(22221, 23021)), (slice(23021, 23791), slice(23791, 24591)))  # eyeball, iris
 
 # Colours, red green blue from 0 to 255.
-SKIN_TONE = np.array([204.0, 153, 127])
-LIP_TONE = np.array([176.0, 92, 88])
+SKIN_TONE = np.array([194.0, 144, 119])
+LIP_TONE = np.array([170.0, 90, 86])
 HAIR_TONE = np.array([64.0, 45, 34])
 EYE_WHITE, IRIS_TONE, PUPIL = np.array([226.0, 220, 214]), np.array([92.0, 100, 92]), np.array([14.0, 12, 12])
 MOUTH_TONE, GUM_TONE, TOOTH_TONE = (96, 32, 32), (150, 72, 70), (222, 212, 196)
 # Directions of one standard deviation: what they colour, and by how much.
 TINTS = {
-    "complexion": ("skin", (-29, -30, -28)),
+    "complexion": ("skin", (-25, -27, -25)),
     "warmth": ("skin", (3, -2, -6)),
     "hair": ("hair", (34, 25, 15)),
     "red hair": ("hair", (12, 0, -5)),

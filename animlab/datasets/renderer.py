@@ -135,33 +135,32 @@ def render(
 
 def _visible(points: np.ndarray, triangles: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The nearest triangle at each sample: index of the sample, index of the triangle, its corners' weights (P, 3)."""
-    a, b, c = (points.take(triangles[:, k], axis=0) for k in range(3))
-    (ax, ay, az), (bx, by, bz), (cx, cy, cz) = a.T, b.T, c.T
+    ax, ay, bx, by, cx, cy = (axis.take(triangles[:, k]) for k in range(3) for axis in points.T[:2])
     # Twice the signed area. Rows grow downward, so counter-clockwise triangles come out negative.
     area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+    front = np.flatnonzero(area < 0)
+    area, ax, ay, bx, by, cx, cy = (values[front] for values in (area, ax, ay, bx, by, cx, cy))
     # Sample (i, j) is taken at (i + 0.5, j + 0.5): the first and the last one inside the triangle's bounding box.
-    low = np.maximum(np.ceil(np.minimum(np.minimum(a, b), c)[:, :2] - 0.5), 0).astype(np.int64)
-    high = np.minimum(np.floor(np.maximum(np.maximum(a, b), c)[:, :2] - 0.5), size - 1).astype(np.int64)
-    wide, tall = (high - low + 1).T
-    keep = np.flatnonzero((area < 0) & (wide > 0) & (tall > 0))
-    wide, low = wide[keep], low[keep]
-    count = wide * tall[keep]
+    left, right = _samples_between(ax, bx, cx, size)
+    top, bottom = _samples_between(ay, by, cy, size)
+    wide, tall = right - left + 1, bottom - top + 1
+    keep = np.flatnonzero((wide > 0) & (tall > 0))
+    count = wide[keep] * tall[keep]
 
     # One row a candidate: a triangle and a sample of its bounding box.
-    row = np.repeat(np.arange(len(keep)), count)
-    nth = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
-    down, across = np.divmod(nth, wide[row])
-    column, line = low[row, 0] + across, low[row, 1] + down
-    t = keep[row]
-    x, y = column + np.float32(0.5), line + np.float32(0.5)
-    inverse = 1 / area[t]
-    weight_b = ((x - ax[t]) * (cy - ay)[t] - (y - ay[t]) * (cx - ax)[t]) * inverse
-    weight_c = ((y - ay[t]) * (bx - ax)[t] - (x - ax[t]) * (by - ay)[t]) * inverse
+    t = np.repeat(keep, count)
+    nth = np.arange(len(t)) - np.repeat(np.cumsum(count) - count, count)
+    down, across = np.divmod(nth, wide[t])
+    column, row = left[t] + across, top[t] + down
+    x, y = column + np.float32(0.5) - ax[t], row + np.float32(0.5) - ay[t]
+    weight_b = (x * (cy - ay)[t] - y * (cx - ax)[t]) / area[t]
+    weight_c = (y * (bx - ax)[t] - x * (by - ay)[t]) / area[t]
     weight_a = 1 - weight_b - weight_c
     inside = np.flatnonzero(np.minimum(np.minimum(weight_a, weight_b), weight_c) >= -EDGE_TOLERANCE)
-    t, where = t[inside], (line * size + column)[inside]
+    where, triangle = (row * size + column)[inside], front[t[inside]]
     # 1 / depth is linear across the picture of a plane, and so is any corner's value divided by its depth.
-    weights = np.stack([w[inside] * z[t] for w, z in ((weight_a, az), (weight_b, bz), (weight_c, cz))], axis=1)
+    weights = np.stack([weight[inside] for weight in (weight_a, weight_b, weight_c)], axis=1)
+    weights *= points[:, 2].take(triangles[triangle])
     near = weights.sum(axis=1)
 
     order = np.argsort(near)  # the nearest last: of several values for one sample, the last one stays
@@ -169,4 +168,11 @@ def _visible(points: np.ndarray, triangles: np.ndarray, size: int) -> tuple[np.n
     winner[where[order]] = order
     seen = np.flatnonzero(winner >= 0)
     winner = winner[seen]
-    return seen, t[winner], weights[winner] / near[winner, None]
+    return seen, triangle[winner], weights[winner] / near[winner, None]
+
+
+def _samples_between(a: np.ndarray, b: np.ndarray, c: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first and the last sample between the least and the greatest of three coordinates, within the picture."""
+    first = np.ceil(np.minimum(np.minimum(a, b), c) - 0.5).astype(np.int32)
+    last = np.floor(np.maximum(np.maximum(a, b), c) - 0.5).astype(np.int32)
+    return np.maximum(first, 0), np.minimum(last, size - 1)

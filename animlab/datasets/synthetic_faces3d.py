@@ -33,7 +33,7 @@ BROW, MOUTH, MOUTH_WIDTH = np.array([0.255, 0.325]), -0.48, 0.22
 SLIT = np.linspace(0, 1, 6)  # rows inside the mouth, from the upper lip (0) to the lower one (1), shut at rest
 EXPRESSIONS = ("smile", "open_mouth", "raise_brows", "blink", "pucker", "frown")
 
-SKIN_TONE, LIP_TONE, HAIR_TONE = np.array([206.0, 156, 130]), np.array([176.0, 94, 90]), np.array([62.0, 44, 34])
+SKIN_TONE, LIP_TONE, HAIR_TONE = np.array([194.0, 144, 119]), np.array([170.0, 90, 86]), np.array([62.0, 44, 34])
 EYE_WHITE, IRIS_TONE = np.array([232.0, 228, 222]), np.array([88.0, 98, 96])
 TOOTH_TONE, DARK = np.array([226.0, 218, 204]), np.array([42.0, 14, 14])
 
@@ -346,7 +346,7 @@ def _paint(
     flesh = (kind != 1) * (1 - np.maximum.reduce([growth, 0.7 * rims, hidden, 0.5 * lips]))
     growth = np.maximum(growth, 0.4 * rims)
     tints = (
-        (flesh, (-29, -30, -28)),  # complexion
+        (flesh, (-25, -27, -25)),  # complexion
         (flesh, (3, -2, -6)),  # warmth
         (growth, (34, 25, 15)),  # fair hair
         (growth, (12, 0, -5)),  # red hair
