@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -206,6 +207,21 @@ def test_each_stored_frame_comes_once_however_long_it_is_shown(root: Path, tmp_p
     iio.imwrite(tmp_path / "even.mp4", frames, plugin="FFMPEG", fps=25)
     ffmpeg("-i", tmp_path / "even.mp4", "-vf", "select='not(mod(n,7))'", "-fps_mode", "vfr", root / "uneven.mkv")
     assert len(load(root)) == 5  # 0, 7, 14, 21, 28
+
+
+@pytest.mark.parametrize("trouble", ["Unrecognized option 'fps_mode'.", "No ffmpeg exe could be found."])
+def test_an_ffmpeg_that_is_too_old_is_not_blamed_on_the_video(
+    root: Path, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    iio.imwrite(root / "x.mp4", np.stack([np.asarray(noise(64, 64))] * 2), plugin="FFMPEG", fps=25)
+
+    def refuse(*_: object, **__: object) -> Iterator[object]:
+        raise OSError(f"Could not load meta information\n=== stderr ===\n{trouble}")
+        yield
+
+    monkeypatch.setattr(imageio_ffmpeg, "read_frames", refuse)
+    with pytest.raises(RuntimeError, match=r"^videos need ffmpeg 5.1 or newer: pip install --upgrade imageio-ffmpeg$"):
+        load(root)
 
 
 # --- what becomes a clip --------------------------------------------------------------------------------------------

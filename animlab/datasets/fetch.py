@@ -53,11 +53,12 @@ def fetch_files(name: str, base: str, hashes: Mapping[str, str], progress: bool 
     """
     folder = _place(name, list(hashes))
     missing = [file for file in hashes if not (folder / file).is_file()]
-    for file in tqdm(missing, f"fetching {name}", unit="file", leave=False, disable=not progress):
-        with _attempt(base), scratch_folder("download") as scratch:
-            path = _download(f"{base}/{file}", scratch, hashes[file])
-            (folder / file).parent.mkdir(parents=True, exist_ok=True)
-            os.replace(path, folder / file)
+    with tqdm(missing, f"fetching {name}", unit="file", leave=False, disable=not progress) as bar:
+        for file in bar:
+            with _attempt(base), scratch_folder("download") as scratch:
+                path = _download(f"{base}/{file}", scratch, hashes[file])
+                (folder / file).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(path, folder / file)
     return folder
 
 

@@ -163,7 +163,10 @@ def _picture_error(error: Exception, otherwise: str) -> MediaError:
 
 
 def video_frames(path: Path) -> Iterator[Image.Image]:
-    """Decode a video file, upright, every stored frame once however long it is shown. Raises MediaError."""
+    """Decode a video file, upright, every stored frame once however long it is shown.
+
+    Raises MediaError, and RuntimeError where ffmpeg itself is missing or too old.
+    """
     import imageio_ffmpeg  # type: ignore[import-untyped]  # finds ffmpeg when it is imported, which takes a while
 
     # It would report every phone video that is stored lying on its side.
@@ -180,6 +183,9 @@ def video_frames(path: Path) -> Iterator[Image.Image]:
             for pixels in decoded:
                 yield Image.frombuffer("RGB", size, pixels, "raw", "RGB", 0, 1)
         except (OSError, RuntimeError, KeyError, IndexError, StopIteration) as error:
+            if "Unrecognized option" in str(error) or "No ffmpeg exe" in str(error):
+                # The machine's fault and not the file's: nothing to be noted down as unreadable.
+                raise RuntimeError("videos need ffmpeg 5.1 or newer: pip install --upgrade imageio-ffmpeg") from error
             raise MediaError("no video, or damaged or cut short") from error
 
 
