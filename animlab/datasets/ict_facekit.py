@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from matplotlib.path import Path as Polygon
 
 from .archives import Archive, open_archive
 from .fetch import fetch_files
@@ -53,7 +54,7 @@ MOUTH_TONE, GUM_TONE, TOOTH_TONE = (96, 32, 32), (150, 72, 70), (222, 212, 196)
 TINTS = {
     "complexion": ("skin", (-25, -27, -25)),
     "warmth": ("skin", (3, -2, -6)),
-    "hair": ("hair", (34, 25, 15)),
+    "hair": ("hair", (28, 21, 12)),
     "red hair": ("hair", (12, 0, -5)),
     "iris": ("iris", (-16, -2, 16)),
 }
@@ -211,8 +212,7 @@ def _paint(mean: np.ndarray, marks: np.ndarray, hair: np.ndarray) -> tuple[np.nd
     lips = skin * front * smooth_step(-_outside(mean[:, :2], marks[48:60, :2]), -0.15, 0.1)
     brows = skin * front * np.maximum(*(_brow(mean, marks[part]) for part in (slice(17, 22), slice(22, 27))))
     eye = np.minimum(*(_outside(mean[:, :2], marks[part, :2]) for part in (slice(36, 42), slice(42, 48))))
-    rims = skin * front * smooth_step(-eye, -0.3, -0.05)  # the lashes' shadow
-    rims = np.maximum(rims, skin * front * (eye < 0))
+    rims = skin * front * smooth_step(-eye, -0.3, -0.05)  # the lashes' shadow, and the lids inside of it
     blush = skin * np.exp(-((np.abs(x) - 5) ** 2 + (y - 0.5) ** 2) / 5) * front
 
     colour = np.full((VERTICES, 3), SKIN_TONE)
@@ -234,35 +234,29 @@ def _paint(mean: np.ndarray, marks: np.ndarray, hair: np.ndarray) -> tuple[np.nd
         colour[part] = (inside * np.array(tone))[part]
     colour[SOCKETS] = SKIN_TONE * 0.5
     for ball, iris_part in EYES:
-        centre, pupil = mean[ball].mean(axis=0), mean[iris_part].mean(axis=0)
-        off_axis = np.linalg.norm(
-            np.cross(mean[ball] - centre, (pupil - centre) / np.linalg.norm(pupil - centre)), axis=1
-        )
-        faces_out = (mean[ball] - centre) @ (pupil - centre) > 0
-        coloured = faces_out * smooth_step(-off_axis, -0.68, -0.6)
-        colour[ball] = mix(
-            mix(np.full((len(off_axis), 3), EYE_WHITE), IRIS_TONE, coloured),
-            PUPIL,
-            faces_out * smooth_step(-off_axis, -0.33, -0.25),
-        )
-        tint[list(TINTS).index("iris"), ball] = (coloured * smooth_step(off_axis, 0.25, 0.33))[:, None] * TINTS["iris"][
-            1
-        ]
+        iris, pupil = _iris(mean[ball], mean[iris_part])
+        white = np.full((len(iris), 3), EYE_WHITE)
+        colour[ball] = mix(mix(white, IRIS_TONE, iris), PUPIL, pupil)
+        tint[-1, ball] = (iris * (1 - pupil))[:, None] * TINTS["iris"][1]
         gloss[ball] = 60
     return colour.astype(np.float32), tint.astype(np.float32), gloss.astype(np.float32)
 
 
+def _iris(ball: np.ndarray, iris: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How much of each vertex of an eyeball (V, 3) is iris, and how much pupil: the ball hides the iris behind it."""
+    centre = ball.mean(axis=0)
+    axis = iris.mean(axis=0) - centre
+    axis /= np.linalg.norm(axis)
+    off_axis = np.linalg.norm(np.cross(ball - centre, axis), axis=1)
+    in_front = (ball - centre) @ axis > 0
+    return in_front * smooth_step(-off_axis, -0.68, -0.6), in_front * smooth_step(-off_axis, -0.33, -0.25)
+
+
 def _outside(points: np.ndarray, polygon: np.ndarray) -> np.ndarray:
     """Signed distance, (V,), of points (V, 2) to a closed polygon (K, 2): negative inside."""
-    distance, inside = np.full(len(points), np.inf), np.zeros(len(points), bool)
-    for start, end in zip(polygon, np.roll(polygon, -1, axis=0)):
-        distance = np.minimum(distance, _to_segment(points, start, end)[0])
-        crosses = (start[1] > points[:, 1]) != (end[1] > points[:, 1])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            inside ^= crosses & (
-                points[:, 0] < start[0] + (points[:, 1] - start[1]) * (end - start)[0] / (end - start)[1]
-            )
-    return np.where(inside, -distance, distance)
+    edges = zip(polygon, np.roll(polygon, -1, axis=0))
+    distance = np.min([_to_segment(points, start, end)[0] for start, end in edges], axis=0)
+    return np.where(Polygon(polygon).contains_points(points), -distance, distance)
 
 
 def _to_segment(points: np.ndarray, start: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

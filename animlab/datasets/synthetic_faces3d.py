@@ -348,7 +348,7 @@ def _paint(
     tints = (
         (flesh, (-25, -27, -25)),  # complexion
         (flesh, (3, -2, -6)),  # warmth
-        (growth, (34, 25, 15)),  # fair hair
+        (growth, (28, 21, 12)),  # fair hair
         (growth, (12, 0, -5)),  # red hair
         ((kind == 1) * iris * (1 - pupil), (-16, -2, 16)),  # blue eyes
     )
