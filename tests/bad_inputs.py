@@ -575,6 +575,12 @@ def _(folder: Path) -> Path:
     return path
 
 
+@case("zip with names of 60,000 digits", r"5 frames in 5 clips$")
+def _(folder: Path) -> Path:
+    names = [f"top/in/{'1' * 60_000}{ending}.png" for ending in ("a", "1", "a1", "1a")]
+    return zipped(folder, dict.fromkeys([*names, "top/still.png"], encoded(picture())))
+
+
 @case("empty zip", r"ValueError: …/frames.zip holds no pictures or videos that can be read: name another folder")
 def _(folder: Path) -> Path:
     return zipped(folder, {})

@@ -116,9 +116,9 @@ def _clips_of(names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
     numbered: dict[tuple[str, ...], list[str]] = {}
     for name in names:
         path = PurePosixPath(name)
-        match = re.fullmatch(r"(.*?)([0-9]+)([^0-9]*)", path.stem, re.DOTALL)
+        match = re.fullmatch(r"(.*[^0-9]|)[0-9]+([^0-9]*)", path.stem, re.DOTALL)
         inside = len(path.parts) > 1 and path.suffix.lower() not in VIDEO_SUFFIXES
-        key = (str(path.parent), match[1], match[3]) if match and inside else (name,)
+        key = (str(path.parent), match[1], match[2]) if match and inside else (name,)
         numbered.setdefault(key, []).append(name)
     for members in numbered.values():
         folders = PurePosixPath(members[0]).parts[:-1]
@@ -215,15 +215,17 @@ class _Folder(_Place):
     def _unreadable(self, path: Path) -> str:
         """Why a file cannot or must not be opened, "" where it can: a pipe or a device would block for ever."""
         try:
-            target = Path(os.path.realpath(path, strict=True))
-            status = target.stat()
+            status = path.lstat()
+            if stat.S_ISLNK(status.st_mode):
+                target = Path(os.path.realpath(path, strict=True))
+                if not target.is_relative_to(self.root):
+                    return "a link that leads out of the folder"
+                status = target.stat()
         except OSError:
             return "a link that leads nowhere"
-        if not target.is_relative_to(self.root):
-            return "a link that leads out of the folder"
         if not stat.S_ISREG(status.st_mode):
             return "no ordinary file"
-        return "" if os.access(target, os.R_OK) else "permission denied"
+        return "" if os.access(path, os.R_OK) else "permission denied"
 
     def files(self, names: Sequence[str]) -> tuple[Path, ...]:
         return tuple(self.root / name for name in names)

@@ -100,15 +100,16 @@ def _with_eight_bits(image: Image.Image) -> Image.Image:
         values = np.asarray(image)
         if image.mode == "F" or values.min() < 0 or values.max() > 65535:
             raise MediaError(
-                "its samples have 32 bits, of which nobody knows which value is white: save it with 8 or 16"
+                "its samples have 32 bits, and nothing says which value is white: save it with 8 or 16 bits"
             )
         return Image.fromarray(((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8))
     see_through = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
+    wanted = "RGBA" if see_through else "L" if image.mode == "L" else "RGB"
     try:
-        return image.convert("RGBA") if see_through else image if image.mode == "L" else image.convert("RGB")
+        return image.convert(wanted)
     except ValueError as error:
         raise MediaError(
-            f"its colours are of the kind {image.mode}, which cannot be converted: save it as RGB"
+            f"its colours are of a kind ({image.mode}) that cannot be converted: save it as RGB"
         ) from error
 
 
