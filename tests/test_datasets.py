@@ -14,7 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torchvision.io import decode_image
 
 from animlab.datasets import REGISTRY, Clips, StandInWarning, cache, load_dataset, strips
 from animlab.datasets.source import Clip, Source
@@ -530,6 +532,9 @@ def test_real_actions() -> None:
         for row, name in zip(clips.clips, names, strict=True):
             frames = clips.frames[row["start"] : row["start"] + row["length"]]
             assert np.array_equal(frames, by_hand(archive.read(name))), name
+        # And as torchvision decodes it: (3, 64, 64 T), cut along its width.
+        whole = decode_image(torch.frombuffer(bytearray(archive.read(names[-1])), dtype=torch.uint8), "RGB")
+        assert np.array_equal(frames, whole.unflatten(2, (-1, 64)).permute(2, 1, 3, 0).numpy())
 
     pairs = clips.clips.reshape(-1, 2)
     assert (pairs["take"][:, 0] == pairs["take"][:, 1]).all() and len(np.unique(pairs["take"])) == 36

@@ -1,7 +1,8 @@
 """Data sets by name: `load_dataset("actions")`.
 
 Each set has a loader for the real files and a stand-in that the project renders itself, so every notebook runs
-without a download. To add a set, write a module with a `DATA_SET` (see `source.py`) and name it in `REGISTRY`.
+without a download; "folder" reads your own pictures and videos. To add a set, write a module with a `DATA_SET` (see
+`source.py`) and name it in `REGISTRY`.
 """
 
 from __future__ import annotations
