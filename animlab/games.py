@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from .explorer import Explorer
 
-SLICE = 0.05  # seconds of play between two pictures: a moved control waits no longer than this and one drawing
+SLICE = 0.04  # seconds of play between two pictures: a moved control waits no longer than this and one drawing
 REST = 0.01  # seconds after each picture in which controls, buttons and other cells get their turn
 
 
@@ -92,7 +92,8 @@ class GamePlayer(Explorer):
 
     def _tune(self, _change: Any) -> None:
         self.game.tune(**{name: control.value for name, control in self.controls.items()})
-        self.redraw()
+        if not self.running.value:  # otherwise the next slice draws
+            self.redraw()
 
     def _begin_anew(self, _button: Any) -> None:
         self.game = self.new(**{name: control.value for name, control in self.controls.items()})
