@@ -107,11 +107,7 @@ class _Sheet:
         z = z + in_front * (_features(x, y) - 0.07 * _slit(x) * np.nan_to_num(np.sin(np.pi * self.inside)))
         z = z + in_front * _lids(x, y, z)
         self.points = np.stack([x, y, z], axis=1)
-
-        row, column = np.meshgrid(np.arange(len(height) - 1), np.arange(len(angle)), indexing="ij")
-        here, right = row * len(angle) + column, row * len(angle) + (column + 1) % len(angle)
-        under, across = here + len(angle), right + len(angle)
-        self.triangles = np.stack([here, under, across, here, across, right], axis=-1).reshape(-1, 3)
+        self.triangles = _wound(len(height), len(angle))
 
 
 def _features(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -184,10 +180,15 @@ def _sphere(rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
     """A unit sphere whose poles lie on the z axis: points (V, 3), triangles (F, 3)."""
     polar, around = np.meshgrid(np.linspace(0, np.pi, rows), np.arange(columns) * 2 * np.pi / columns, indexing="ij")
     points = np.stack([np.sin(polar) * np.cos(around), np.sin(polar) * np.sin(around), np.cos(polar)], axis=-1)
+    return points.reshape(-1, 3), _wound(rows, columns)
+
+
+def _wound(rows: int, columns: int) -> np.ndarray:
+    """Triangles (F, 3) between the rows of points that are wound around something, from its top to its bottom."""
     row, column = np.meshgrid(np.arange(rows - 1), np.arange(columns), indexing="ij")
     here, right = row * columns + column, row * columns + (column + 1) % columns
     triangles = np.stack([here, here + columns, right + columns, here, right + columns, right], axis=-1)
-    return points.reshape(-1, 3), triangles.reshape(-1, 3)
+    return triangles.reshape(-1, 3)
 
 
 def _ball(side: int) -> tuple[np.ndarray, np.ndarray]:
@@ -199,8 +200,7 @@ def _ear(side: int) -> tuple[np.ndarray, np.ndarray]:
     points, triangles = _sphere(14, 18)
     hollow = 0.45 * _bump(points[:, 0] * side, 1, 0.55)  # dented on the outer side
     points = points * (0.075, 0.2, 0.115) - (side * 0.075 * hollow[:, None]) * (1, 0, 0)
-    points[:, 2] += 0.3 * points[:, 1]  # the upper end leans back
-    points[:, 2] -= 0.6 * points[:, 1]
+    points[:, 2] -= 0.3 * points[:, 1]  # the upper end leans back
     points[:, 0] += side * -0.25 * points[:, 2]  # the rear edge stands off
     return points + np.array([side * 0.665, 0.03, -0.08]), triangles
 
@@ -219,7 +219,7 @@ def _hair(points: np.ndarray) -> np.ndarray:
 def _anchors(mean: np.ndarray, kind: np.ndarray) -> np.ndarray:
     """Where each vertex feels the fields that move the face, (V, 3): eyeballs and ears go along as one piece."""
     side = np.sign(mean[:, :1])
-    anchors = np.where((kind == 1)[:, None], np.abs(_ball_centre(1)) * (1, 1, 1), mean)
+    anchors = np.where((kind == 1)[:, None], _ball_centre(1), mean)
     anchors = np.where((kind == 2)[:, None], (0.62, 0.03, -0.05), anchors)
     anchors[kind > 0, 0] *= side[kind > 0, 0]
     return anchors
@@ -290,7 +290,7 @@ def _expression(mean: np.ndarray, kind: np.ndarray, sheet: _Sheet) -> np.ndarray
     move["raise_brows"][:, 1] = 0.075 * brow + 0.03 * _plateau(at, BROW + np.array([0, 0.12]), (0.3, 0.12)) * front
     move["blink"][:, 2] = 0.1 * smooth_step(-_almond(x, y), -0.12, 0.12) * (kind == 0) * front
     move["pucker"][:, 0] = -0.42 * x * mouth
-    move["pucker"][:, 1] = 0.25 * (MOUTH - y) * mouth * -1
+    move["pucker"][:, 1] = 0.25 * (y - MOUTH) * mouth
     move["pucker"][:, 2] = 0.07 * _plateau(at, np.array([0, MOUTH]), (0.16, 0.09)) * front
     inner = _bump(ax, 0.12, 0.1) * _bump(y, BROW[1], 0.1) * front
     move["frown"][:, 0] = -0.03 * side * inner
@@ -313,7 +313,7 @@ def _paint(
         * smooth_step(upper - y, -0.008, 0.008)
         * smooth_step(y - lower, -0.008, 0.008)
     )
-    tilt = BROW[1] + 0.02 - 0.25 * (ax - 0.2) ** 2 / 0.05 * 0.1
+    tilt = BROW[1] + 0.02 - 0.5 * (ax - 0.2) ** 2
     brows = (
         sheet_only
         * front
@@ -321,6 +321,8 @@ def _paint(
         * smooth_step(0.17 - np.abs(ax - 0.255), -0.01, 0.05)
     )
     rims = sheet_only * front * smooth_step(0.32 - np.abs(_almond(x, y) - 0.08), 0, 0.2) * (y > EYE[1] - 0.02)
+    lashes = smooth_step(-_almond(x, y), -0.15, 0.1) * smooth_step(EYE[1] - y, 0.1 * EYE_HEIGHT, 0.6 * EYE_HEIGHT)
+    rims = np.maximum(rims, sheet_only * front * lashes)  # on the lids: they show where the eye is shut
     blush = sheet_only * front * _bump(ax, 0.4, 0.15) * _bump(y, -0.15, 0.13)
 
     colour = np.full((len(mean), 3), SKIN_TONE)
