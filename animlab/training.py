@@ -23,6 +23,7 @@ from .datasets import Clips
 from .labels import LabelSpace
 from .model import Model
 from .presets import Preset, find_preset, name_of
+from .processes import Processes
 from .state import TrainingState
 
 Precision = Literal["auto", "bf16", "fp32"]
@@ -92,24 +93,26 @@ def fit(
     the checkpoint, None writes nothing. width: of the networks, 1 is the paper's. precision: "auto" is bf16 where the
     machine multiplies it natively. resume: go on from the checkpoint in `out`; on the CPU the result is bit for bit
     that of an uninterrupted run.
-    Ctrl-C ends after the step in hand, leaves a checkpoint and gives back the run so far.
+    Ctrl-C ends after the step in hand, leaves a checkpoint and gives back the run so far. Under `accelerate launch` or
+    `notebook_launcher` the processes share each batch: the result is that of one process, to rounding, and the first
+    one alone calls back, shows progress and writes.
 
     Raises ValueError for settings or frames that cannot be trained on, FileExistsError where `out` holds a run and
     resume is off, TrainingDiverged where a loss stops being a number.
     """
     values = find_preset(preset)
-    _check(clips.frames, space, values, steps)
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    if where.type == "cpu":
+    processes = Processes.here(device)
+    _check(clips.frames, space, values, steps, processes.count)
+    if processes.device.type == "cpu":
         _keep_freed_memory()
     settings = {
         "dataset": clips.name,
         "seed": seed,
         "preset": name_of(values),
         "preset_values": asdict(values),
-        "precision": _precision(precision, where),
+        "precision": _precision(precision, processes.device),
     }
-    state = TrainingState.start(space, clips.frames.shape[3], width, settings, where)
+    state = TrainingState.start(space, clips.frames.shape[3], width, settings, processes)
     place = None if out is None else Path(out)
     if place is not None:
         file = checkpoints.file_of(place)
@@ -137,8 +140,11 @@ def _loop(
     first, began = state.step, time.perf_counter()
     model = state.model()
     record = Record(state.step, steps, {}, 0.0, 0.0, model)
-    with _interrupts() as interrupted, tqdm(total=steps, initial=first, disable=not progress, unit="step") as bar:
-        while state.step < steps and record.seconds < limit and not interrupted():
+    processes = state.processes
+    silent = not (progress and processes.first)
+    callbacks = callbacks if processes.first else ()
+    with _interrupts() as interrupted, tqdm(total=steps, initial=first, disable=silent, unit="step") as bar:
+        while state.step < steps and not processes.any(record.seconds >= limit or interrupted()):
             losses = state.advance(clips.frames)
             for name, value in losses.items():
                 if not math.isfinite(value):
@@ -159,7 +165,7 @@ def _loop(
         stopped = interrupted()
     if out is not None and state.saved < state.step:
         state.save(out)
-    if stopped:
+    if stopped and processes.first:
         rest = f"; go on with fit(…, out={str(out)!r}, resume=True)" if out else ""
         print(f"Interrupted after step {state.step} of {steps}{rest}.", file=sys.stderr)
     for callback in callbacks:
@@ -168,7 +174,7 @@ def _loop(
     return Run(model, state.step, arrays, time.perf_counter() - began, out, stopped)
 
 
-def _check(frames: np.ndarray, space: LabelSpace, preset: Preset, steps: int) -> None:
+def _check(frames: np.ndarray, space: LabelSpace, preset: Preset, steps: int, processes: int) -> None:
     if frames.ndim != 4 or frames.shape[1:3] != (64, 64) or frames.shape[3] not in (1, 3) or frames.dtype != np.uint8:
         raise ValueError(f"Training takes uint8 frames (N, 64, 64, 1 or 3), got {frames.dtype} {frames.shape}.")
     if len(frames) == 0:
@@ -177,6 +183,11 @@ def _check(frames: np.ndarray, space: LabelSpace, preset: Preset, steps: int) ->
         raise ValueError("Training needs at least one continuous label, got n_c=0.")
     if preset.batch < 2 or preset.batch % 2:  # half of a batch goes through the label view, or is paired with the rest
         raise ValueError(f"Training takes batches of an even number of frames, got batch={preset.batch}.")
+    if preset.batch % (2 * processes):
+        raise ValueError(
+            f"{processes} processes cannot share batches of {preset.batch} frames: each takes an even number of them, "
+            f"so that the batch has to be a multiple of {2 * processes}."
+        )
     if steps < 1:
         raise ValueError(f"Training needs at least one step, got steps={steps}.")
 

@@ -10,6 +10,7 @@ import sys
 import time
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from torch.nn import functional as F
 
 import animlab
 from animlab import PRESETS, Callback, Clips, LabelSpace, Preset
+from animlab.processes import Processes
 from animlab.state import TrainingDiverged, TrainingState
 from animlab.step import train_step
 from animlab.views import VIEWS
@@ -46,6 +48,11 @@ def small_fit(preset: str | Preset = "stable", steps: int = 6, clips: Clips | No
     return animlab.fit(make_clips() if clips is None else clips, SPACE, values, steps, **options)
 
 
+def drawn_by(rng: torch.Generator):
+    """torch.rand with a generator of its own."""
+    return partial(torch.rand, generator=rng)
+
+
 def weights(*nets: torch.nn.Module) -> list[torch.Tensor]:
     """Copies of everything that the networks remember."""
     return [value.clone() for net in nets for value in net.state_dict().values()]
@@ -69,7 +76,7 @@ def assert_same_file(first: Path, second: Path) -> None:
 # The step -------------------------------------------------------------------------------------------------------------
 
 
-def slow_step(generator, discriminator, real, labels, preset, rng, lr):
+def slow_step(generator, discriminator, real, labels, preset, rand, lr):
     """The step as the paper tells it, with PyTorch's losses, one backward pass a loss, and gradient descent by hand."""
 
     def descend(net, terms):
@@ -99,7 +106,7 @@ def slow_step(generator, discriminator, real, labels, preset, rng, lr):
     ones, zeros = torch.ones(n, 1), torch.zeros(n, 1)
 
     fake = generator(labels).detach()
-    views = [view(fake[: n // 2], rng)] if view else []  # its labels are those of the fakes it shows
+    views = [view(fake[: n // 2], rand)] if view else []  # its labels are those of the fakes it shows
     score, d_logits, c_hat = discriminator(torch.cat([real, fake, *views]))
     real_score, fake_score, read = score[:n], score[n : 2 * n], slice(2 * n if view else n, None)
     terms = label_terms(d_logits[read], c_hat[read])
@@ -112,7 +119,7 @@ def slow_step(generator, discriminator, real, labels, preset, rng, lr):
     descend(discriminator, terms)
 
     fake = generator(labels)
-    views = [view(fake[: n // 2], rng)] if view else []
+    views = [view(fake[: n // 2], rand)] if view else []
     score, d_logits, c_hat = discriminator(torch.cat([fake, *views]))
     read = slice(n if view else 0, None)
     margin = score[:n] - real_score.detach() if relativistic else score[:n]
@@ -134,8 +141,8 @@ def step_inputs(preset: Preset, rng: torch.Generator):
 
 
 def ours(nets, optimizers, real, labels, preset, seed=5):
-    rng = torch.Generator().manual_seed(seed)
-    return train_step(*nets, *optimizers, real, labels, preset, lambda: torch.autocast("cpu", enabled=False), rng)
+    rand = drawn_by(torch.Generator().manual_seed(seed))
+    return train_step(*nets, *optimizers, real, labels, preset, lambda: torch.autocast("cpu", enabled=False), rand)
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -145,7 +152,7 @@ def test_one_step_equals_the_slow_one(name, rng):
     *nets, real, labels = step_inputs(preset, rng)
     slow, before = [deepcopy(net) for net in nets], [deepcopy(net) for net in nets]
     ours(nets, [torch.optim.SGD(net.parameters(), lr) for net in nets], real, labels, preset)
-    slow_step(*slow, real, labels, preset, torch.Generator().manual_seed(5), lr)
+    slow_step(*slow, real, labels, preset, drawn_by(torch.Generator().manual_seed(5)), lr)
     for net, expected, start in zip(nets, slow, before):
         for (key, value), there, old in zip(net.named_parameters(), expected.parameters(), start.parameters()):
             moved = (there - old).abs().max().item()
@@ -216,7 +223,7 @@ def test_each_network_has_its_own_learning_rate(frozen, moving):
 def test_the_average_equals_one_by_hand():
     settings = {"seed": 0, "precision": "fp32"}
     preset = replace(SMALL["stable"], ema=0.5)
-    state = TrainingState.start(SPACE, 3, 0.1, settings | {"preset_values": vars(preset)}, torch.device("cpu"))
+    state = TrainingState.start(SPACE, 3, 0.1, settings | {"preset_values": vars(preset)}, Processes.here("cpu"))
     by_hand = [p.detach().double() for p in state.generator.parameters()]
     for decay in [n / (n + 10) for n in range(1, 10)] + [0.5] * 3:  # follows closely at first, then ema
         state.advance(make_clips().frames)
