@@ -6,6 +6,7 @@ progress adds "training.…": the raw generator, both optimisers' moments and th
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import secrets
@@ -130,6 +131,12 @@ def write_checkpoint(path: str | Path, tensors: dict[str, Tensor], header: dict[
         with suppress(OSError):
             temporary.unlink()
     return path
+
+
+def remove_unfinished(file: Path) -> None:
+    """Deletes what killed processes left behind while they wrote `file`."""
+    for left in file.parent.glob(f"{glob.escape(file.name)}.*.part"):
+        left.unlink(missing_ok=True)
 
 
 def read_checkpoint(path: Path, prefixes: tuple[str, ...] = ("",)) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -121,6 +121,8 @@ def fit(
                 raise FileExistsError(f"{place} already holds a run: pass resume=True to go on, or name another place.")
             state.restore(place)
         file.parent.mkdir(parents=True, exist_ok=True)  # a bad place shows now, not at the first checkpoint
+        if processes.first:
+            checkpoints.remove_unfinished(file)
     limit = math.inf if seconds is None else seconds
     return _loop(state, clips, steps, limit, place, callbacks, sample_every, checkpoint_every, progress)
 
