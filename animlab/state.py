@@ -101,8 +101,8 @@ class TrainingState:
         """A Model that shares the running average and D, so that it always shows the newest step."""
         return Model(self.average, self.discriminator, self.settings)
 
-    def save(self, out: Path) -> None:
-        """Writes the checkpoint: the model to play with and all that `restore` needs."""
+    def save(self, out: Path, keep: int = 0) -> None:
+        """Writes the checkpoint: the model to play with and all that `restore` needs; `keep` older ones stay."""
         self.settings["steps"] = self.step
         tensors = checkpoints.with_prefix("generator.", self.average.state_dict())
         tensors |= checkpoints.with_prefix("discriminator.", self.discriminator.state_dict())
@@ -116,16 +116,21 @@ class TrainingState:
                 raise self.diverged(f"{name} is not finite")
         header = checkpoints.describe(self.average, self.discriminator, self.settings)
         if self.processes.first:
+            if keep and self.saved:
+                checkpoints.set_aside(out, self.saved, keep)
             checkpoints.write_checkpoint(out, tensors, header)
         self.saved = self.step
 
     def diverged(self, what: str) -> TrainingDiverged:
         """The error to raise where `what` went wrong."""
-        kept = f"the checkpoint of step {self.saved} is intact" if self.saved else "nothing was saved"
         return TrainingDiverged(
-            f"Training diverged at step {self.step}: {what}; {kept}. "
+            f"Training diverged at step {self.step}: {what}; {self.kept()}. "
             "Try preset='stable', a lower learning rate or another seed."
         )
+
+    def kept(self) -> str:
+        """What an error leaves, in words."""
+        return f"the checkpoint of step {self.saved} is intact" if self.saved else "nothing was saved"
 
     def restore(self, out: Path) -> None:
         """Takes up the run that was saved in `out`; ValueError where it was begun with other settings."""

@@ -82,6 +82,7 @@ def fit(
     callbacks: Sequence[Callback] = (),
     sample_every: int = 100,
     checkpoint_every: int = 500,
+    keep: int = 0,
     progress: bool = True,
 ) -> Run:
     """Trains the paper's GAN on shuffled frames and gives back the model and its history.
@@ -92,13 +93,15 @@ def fit(
     stops where one run in one go would. seconds: stop this call after so long, whatever `steps` says. out: folder for
     the checkpoint, None writes nothing. width: of the networks, 1 is the paper's. precision: "auto" is bf16 where the
     machine multiplies it natively. resume: go on from the checkpoint in `out`; on the CPU the result is bit for bit
-    that of an uninterrupted run.
+    that of an uninterrupted run. keep: how many earlier checkpoints stay beside the newest, as `step-500.safetensors`,
+    each of which `animlab.load` plays.
     Ctrl-C ends after the step in hand, leaves a checkpoint and gives back the run so far. Under `accelerate launch` or
     `notebook_launcher` the processes share each batch: the result is that of one process, to rounding, and the first
     one alone calls back, shows progress and writes.
 
     Raises ValueError for settings or frames that cannot be trained on, FileExistsError where `out` holds a run and
-    resume is off, TrainingDiverged where a loss stops being a number.
+    resume is off, TrainingDiverged where a loss stops being a number, MemoryError where a step needs more than there
+    is.
     """
     values = find_preset(preset)
     processes = Processes.here(device)
@@ -124,7 +127,7 @@ def fit(
         if processes.first:
             checkpoints.remove_unfinished(file)
     limit = math.inf if seconds is None else seconds
-    return _loop(state, clips, steps, limit, place, callbacks, sample_every, checkpoint_every, progress)
+    return _loop(state, clips, steps, limit, place, callbacks, sample_every, checkpoint_every, keep, progress)
 
 
 def _loop(
@@ -136,6 +139,7 @@ def _loop(
     callbacks: Sequence[Callback],
     sample_every: int,
     checkpoint_every: int,
+    keep: int,
     progress: bool,
 ) -> Run:
     history: dict[str, list[float]] = {}
@@ -147,7 +151,8 @@ def _loop(
     callbacks = callbacks if processes.first else ()
     with _interrupts() as interrupted, tqdm(total=steps, initial=first, disable=silent, unit="step") as bar:
         while state.step < steps and not processes.any(record.seconds >= limit or interrupted()):
-            losses = state.advance(clips.frames)
+            with _memory_errors(state):
+                losses = state.advance(clips.frames)
             for name, value in losses.items():
                 if not math.isfinite(value):
                     raise state.diverged(f"{name} is {value}")
@@ -163,10 +168,10 @@ def _loop(
                 for callback in callbacks:
                     callback.on_sample(record)
             if out is not None and state.step % checkpoint_every == 0:
-                state.save(out)
+                state.save(out, keep)
         stopped = interrupted()
     if out is not None and state.saved < state.step:
-        state.save(out)
+        state.save(out, keep)
     if stopped and processes.first:
         rest = f"; go on with fit(…, out={str(out)!r}, resume=True)" if out else ""
         print(f"Interrupted after step {state.step} of {steps}{rest}.", file=sys.stderr)
@@ -216,6 +221,21 @@ def _keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(-4, 0)  # M_MMAP_MAX: no buffer gets a mapping of its own
         mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: the heap's end is not given back
+
+
+@contextmanager
+def _memory_errors(state: TrainingState) -> Iterator[None]:
+    """Out of memory, which torch reports in several ways, as one sentence that says what to make smaller."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        told = str(error).lower()
+        if not isinstance(error, MemoryError) and "out of memory" not in told and "allocate memory" not in told:
+            raise
+        raise MemoryError(
+            f"Step {state.step + 1} needs more memory than there is, with batches of {state.preset.batch} and networks "
+            f"of width {state.generator.width:g}: make one of them smaller; {state.kept()}."
+        ) from error
 
 
 @contextmanager

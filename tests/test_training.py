@@ -465,6 +465,52 @@ def test_a_time_limit_ends_the_call(seconds, most):
     assert time.perf_counter() - began < seconds + 10
 
 
+def test_earlier_checkpoints_are_kept_to_a_number(tmp_path):
+    (tmp_path / "step-best.safetensors").touch()  # the reader's own
+    small_fit(steps=9, out=tmp_path, checkpoint_every=2, keep=2)
+    names = ["model.safetensors", "step-6.safetensors", "step-8.safetensors", "step-best.safetensors"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    small_fit(steps=11, out=tmp_path, checkpoint_every=2, keep=2, resume=True)
+    steps = {path.name: animlab.load(path).card["steps"] for path in tmp_path.iterdir() if path.stat().st_size}
+    assert steps == {"model.safetensors": 11, "step-9.safetensors": 9, "step-10.safetensors": 10}
+    whole = tmp_path / "whole"
+    small_fit(steps=9, out=whole)
+    kept, expected = load_file(tmp_path / "step-9.safetensors"), load_file(whole / FILE)
+    assert kept.keys() == expected.keys() and all(torch.equal(kept[key], expected[key]) for key in kept)
+
+
+# A process with little more memory than it has already: what happens is the machine's own.
+OUT_OF_MEMORY = """
+import resource, sys
+import numpy as np, torch
+import animlab
+table = np.zeros(1, [("start", "i8"), ("length", "i8"), ("class", "U8"), ("take", "i8")])
+table["length"] = 40
+clips = animlab.Clips(np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), np.uint8), table, "noise")
+class Squeeze(animlab.Callback):
+    def on_step(self, record):
+        if record.step == 4:
+            used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (used, used))
+            animlab.state.to_tensor = lambda frames, device: torch.ones(1 << 34)
+animlab.fit(clips, animlab.LabelSpace(), animlab.Preset(batch=8), 6, out=sys.argv[1], width=0.1, checkpoint_every=2,
+            progress=False, callbacks=[Squeeze()])
+"""
+
+
+def test_out_of_memory_says_what_to_make_smaller(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", OUT_OF_MEMORY, str(tmp_path / "run")], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last == (
+        "MemoryError: Step 5 needs more memory than there is, with batches of 8 and networks of width 0.1: make one of "
+        "them smaller; the checkpoint of step 4 is intact."
+    )
+    assert animlab.load(tmp_path / "run").card["steps"] == 4
+
+
 def test_the_caller_chooses_when_checkpoints_are_written(tmp_path):
     steps = []
 
