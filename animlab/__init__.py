@@ -8,6 +8,7 @@ from .animation import filmstrip, save_animation
 from .checkpoints import CheckpointError, load, save
 from .datasets import Clips, load_dataset
 from .labels import Labels, LabelSpace
+from .logs import TensorBoard
 from .model import Model
 from .networks import Discriminator, Generator
 from .presets import PRESETS, Preset
@@ -28,6 +29,7 @@ __all__ = [
     "Preset",
     "Record",
     "Run",
+    "TensorBoard",
     "TrainingDiverged",
     "filmstrip",
     "fit",

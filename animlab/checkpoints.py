@@ -6,9 +6,12 @@ progress adds "training.…": the raw generator, both optimisers' moments and th
 
 from __future__ import annotations
 
+import glob
 import json
 import os
+import re
 import secrets
+import shutil
 from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -130,6 +133,26 @@ def write_checkpoint(path: str | Path, tensors: dict[str, Tensor], header: dict[
         with suppress(OSError):
             temporary.unlink()
     return path
+
+
+def set_aside(path: str | Path, step: int, keep: int) -> None:
+    """Keeps the checkpoint of `step` beside the newest as `step-<step>.safetensors`, and the last `keep` of these."""
+    newest = file_of(path)
+    kept = newest.with_name(f"step-{step}.safetensors")
+    if not kept.exists():
+        try:
+            os.link(newest, kept)  # another name for the same file: the next write replaces it and changes nothing
+        except OSError:  # a file system without links
+            shutil.copy2(newest, kept)
+    matches = [re.fullmatch(r"step-(\d+)\.safetensors", file.name) for file in newest.parent.iterdir()]
+    for match in sorted(filter(None, matches), key=lambda match: int(match[1]))[:-keep]:
+        newest.with_name(match.string).unlink()
+
+
+def remove_unfinished(file: Path) -> None:
+    """Deletes what killed processes left behind while they wrote `file`."""
+    for left in file.parent.glob(f"{glob.escape(file.name)}.*.part"):
+        left.unlink(missing_ok=True)
 
 
 def read_checkpoint(path: Path, prefixes: tuple[str, ...] = ("",)) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from .labels import LabelSpace
 from .model import Model
 from .networks import Discriminator, Generator
 from .presets import Preset
+from .processes import Processes
 from .step import train_step
 
 
@@ -42,13 +44,13 @@ class TrainingState:
     rng: torch.Generator
     preset: Preset
     settings: dict[str, Any]
-    device: torch.device
+    processes: Processes
     step: int = 0
     saved: int = 0
 
     @classmethod
     def start(
-        cls, space: LabelSpace, channels: int, width: float, settings: dict[str, Any], device: torch.device
+        cls, space: LabelSpace, channels: int, width: float, settings: dict[str, Any], processes: Processes
     ) -> TrainingState:
         """Fresh networks from the seed. The caller's random state is left alone."""
         preset = Preset(**settings["preset_values"])
@@ -57,40 +59,35 @@ class TrainingState:
             generator = Generator(space, channels, width, preset.centre_c)
             discriminator = Discriminator(space, channels, width, preset.centre_c, preset.norm)
         for net in (generator, discriminator):
-            net.to(device).to(memory_format=torch.channels_last)
-        return cls(
-            generator,
-            discriminator,
-            deepcopy(generator).requires_grad_(False).eval(),
-            torch.optim.Adam(generator.parameters(), preset.lr_g, preset.betas, fused=True),
-            torch.optim.Adam(discriminator.parameters(), preset.lr_d, preset.betas, fused=True),
-            torch.Generator().manual_seed(settings["seed"]),
-            preset,
-            settings,
-            device,
-        )
+            net.to(processes.device).to(memory_format=torch.channels_last)
+        average = deepcopy(generator).requires_grad_(False).eval()
+        g_optimizer = torch.optim.Adam(generator.parameters(), preset.lr_g, preset.betas, fused=True)
+        d_optimizer = torch.optim.Adam(discriminator.parameters(), preset.lr_d, preset.betas, fused=True)
+        processes.join((generator, g_optimizer), (discriminator, d_optimizer))
+        rng = torch.Generator().manual_seed(settings["seed"])
+        return cls(generator, discriminator, average, g_optimizer, d_optimizer, rng, preset, settings, processes)
 
     def advance(self, frames: np.ndarray) -> dict[str, float]:
-        """One step on a fresh random batch of `frames`; the losses as numbers."""
-        batch = self.preset.batch
-        rows = torch.randint(len(frames), (batch,), generator=self.rng).numpy()
-        real = to_tensor(frames[rows], self.device)
+        """One step on a fresh random batch of `frames`, of which this process takes its part; the losses as numbers."""
+        batch, part = self.preset.batch, self.processes.rows
+        rows = torch.randint(len(frames), (batch,), generator=self.rng)[part].numpy()
+        real = to_tensor(frames[rows], self.processes.device)
         sample = self.generator.space.sample_pairs if self.preset.lambda_still else self.generator.space.sample
-        labels = sample(batch, self.rng).to(self.device)
+        labels = sample(batch, self.rng)[part].to(self.processes.device)
         self.generator.train()
         self.discriminator.train()
         losses = train_step(
             self.generator, self.discriminator, self.g_optimizer, self.d_optimizer,
-            real, labels, self.preset, self.autocast, self.rng,
+            real, labels, self.preset, self.autocast, partial(self.processes.rand, generator=self.rng),
         )  # fmt: skip
         self.step += 1
         self._average()
-        return {name: value.item() for name, value in losses.items()}
+        return dict(zip(losses, self.processes.mean(torch.stack(list(losses.values()))).tolist()))
 
     def autocast(self) -> AbstractContextManager[Any]:
         """bf16 where the run was begun in it."""
         bf16 = self.settings["precision"] == "bf16"
-        return torch.autocast(self.device.type, torch.bfloat16) if bf16 else nullcontext()
+        return torch.autocast(self.processes.device.type, torch.bfloat16) if bf16 else nullcontext()
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -104,8 +101,8 @@ class TrainingState:
         """A Model that shares the running average and D, so that it always shows the newest step."""
         return Model(self.average, self.discriminator, self.settings)
 
-    def save(self, out: Path) -> None:
-        """Writes the checkpoint: the model to play with and all that `restore` needs."""
+    def save(self, out: Path, keep: int = 0) -> None:
+        """Writes the checkpoint: the model to play with and all that `restore` needs; `keep` older ones stay."""
         self.settings["steps"] = self.step
         tensors = checkpoints.with_prefix("generator.", self.average.state_dict())
         tensors |= checkpoints.with_prefix("discriminator.", self.discriminator.state_dict())
@@ -118,16 +115,22 @@ class TrainingState:
             if not tensor.isfinite().all():
                 raise self.diverged(f"{name} is not finite")
         header = checkpoints.describe(self.average, self.discriminator, self.settings)
-        checkpoints.write_checkpoint(out, tensors, header)
+        if self.processes.first:
+            if keep and self.saved:
+                checkpoints.set_aside(out, self.saved, keep)
+            checkpoints.write_checkpoint(out, tensors, header)
         self.saved = self.step
 
     def diverged(self, what: str) -> TrainingDiverged:
         """The error to raise where `what` went wrong."""
-        kept = f"the checkpoint of step {self.saved} is intact" if self.saved else "nothing was saved"
         return TrainingDiverged(
-            f"Training diverged at step {self.step}: {what}; {kept}. "
+            f"Training diverged at step {self.step}: {what}; {self.kept()}. "
             "Try preset='stable', a lower learning rate or another seed."
         )
+
+    def kept(self) -> str:
+        """What an error leaves, in words."""
+        return f"the checkpoint of step {self.saved} is intact" if self.saved else "nothing was saved"
 
     def restore(self, out: Path) -> None:
         """Takes up the run that was saved in `out`; ValueError where it was begun with other settings."""

@@ -25,12 +25,13 @@ def train_step(
     labels: Labels,
     preset: Preset,
     autocast: Callable[[], AbstractContextManager[Any]],
-    rng: torch.Generator | None = None,
+    rand: Callable[..., Tensor] = torch.rand,
 ) -> dict[str, Tensor]:
     """One step of Eq. 9 on N real frames (N, C, 64, 64) in [-1, 1] and N labels.
 
-    autocast makes the context that the networks run in; rng draws the label views. Gives the losses of the step, each a
-    detached scalar: d_loss (all that D minimises), g_loss (Eq. 4 or its relativistic kin), lambda_d and lambda_c.
+    autocast makes the context that the networks run in; rand draws U(0, 1) numbers of a shape, for the label views.
+    Gives the losses of the step, each a detached scalar: d_loss (all that D minimises), g_loss (Eq. 4 or its
+    relativistic kin), lambda_d and lambda_c.
     """
     n = len(real)
     view = VIEWS.get(preset.label_view)  # None for "plain": labels are read in the same pass as the score
@@ -41,7 +42,7 @@ def train_step(
         fake = generator(labels)
         seen = [real.to(fake.dtype), fake.detach()]
         if view:
-            seen.append(view(fake[:k].detach(), rng))
+            seen.append(view(fake[:k].detach(), rand))
         frames = torch.cat(seen).requires_grad_(preset.gamma > 0)
         score, d_logits, c_hat = (head.float() for head in discriminator(frames))
     real_score, fake_score = score[:n], score[n : 2 * n]
@@ -62,7 +63,7 @@ def train_step(
     # Stage 2: G learns to be taken for real (Eq. 4) and to draw labels that D can read (Eq. 6, 7). D is frozen.
     discriminator.requires_grad_(False)
     with autocast():
-        seen = [fake, view(fake[:k], rng)] if view else [fake]
+        seen = [fake, view(fake[:k], rand)] if view else [fake]
         score, d_logits, c_hat = (head.float() for head in discriminator(torch.cat(seen)))
     if preset.loss == "bce":
         g_loss = losses.generator_loss(score[:n])

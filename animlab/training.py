@@ -23,6 +23,7 @@ from .datasets import Clips
 from .labels import LabelSpace
 from .model import Model
 from .presets import Preset, find_preset, name_of
+from .processes import Processes
 from .state import TrainingState
 
 Precision = Literal["auto", "bf16", "fp32"]
@@ -81,6 +82,7 @@ def fit(
     callbacks: Sequence[Callback] = (),
     sample_every: int = 100,
     checkpoint_every: int = 500,
+    keep: int = 0,
     progress: bool = True,
 ) -> Run:
     """Trains the paper's GAN on shuffled frames and gives back the model and its history.
@@ -91,25 +93,29 @@ def fit(
     stops where one run in one go would. seconds: stop this call after so long, whatever `steps` says. out: folder for
     the checkpoint, None writes nothing. width: of the networks, 1 is the paper's. precision: "auto" is bf16 where the
     machine multiplies it natively. resume: go on from the checkpoint in `out`; on the CPU the result is bit for bit
-    that of an uninterrupted run.
-    Ctrl-C ends after the step in hand, leaves a checkpoint and gives back the run so far.
+    that of an uninterrupted run. keep: how many earlier checkpoints stay beside the newest, as `step-500.safetensors`,
+    each of which `animlab.load` plays.
+    Ctrl-C ends after the step in hand, leaves a checkpoint and gives back the run so far. Under `accelerate launch` or
+    `notebook_launcher` the processes share each batch: the result is that of one process, to rounding, and the first
+    one alone calls back, shows progress and writes.
 
     Raises ValueError for settings or frames that cannot be trained on, FileExistsError where `out` holds a run and
-    resume is off, TrainingDiverged where a loss stops being a number.
+    resume is off, TrainingDiverged where a loss stops being a number, MemoryError where a step needs more than there
+    is.
     """
     values = find_preset(preset)
-    _check(clips.frames, space, values, steps)
-    where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    if where.type == "cpu":
+    processes = Processes.here(device)
+    _check(clips.frames, space, values, steps, processes.count)
+    if processes.device.type == "cpu":
         _keep_freed_memory()
     settings = {
         "dataset": clips.name,
         "seed": seed,
         "preset": name_of(values),
         "preset_values": asdict(values),
-        "precision": _precision(precision, where),
+        "precision": _precision(precision, processes.device),
     }
-    state = TrainingState.start(space, clips.frames.shape[3], width, settings, where)
+    state = TrainingState.start(space, clips.frames.shape[3], width, settings, processes)
     place = None if out is None else Path(out)
     if place is not None:
         file = checkpoints.file_of(place)
@@ -118,8 +124,10 @@ def fit(
                 raise FileExistsError(f"{place} already holds a run: pass resume=True to go on, or name another place.")
             state.restore(place)
         file.parent.mkdir(parents=True, exist_ok=True)  # a bad place shows now, not at the first checkpoint
+        if processes.first:
+            checkpoints.remove_unfinished(file)
     limit = math.inf if seconds is None else seconds
-    return _loop(state, clips, steps, limit, place, callbacks, sample_every, checkpoint_every, progress)
+    return _loop(state, clips, steps, limit, place, callbacks, sample_every, checkpoint_every, keep, progress)
 
 
 def _loop(
@@ -131,15 +139,20 @@ def _loop(
     callbacks: Sequence[Callback],
     sample_every: int,
     checkpoint_every: int,
+    keep: int,
     progress: bool,
 ) -> Run:
     history: dict[str, list[float]] = {}
     first, began = state.step, time.perf_counter()
     model = state.model()
     record = Record(state.step, steps, {}, 0.0, 0.0, model)
-    with _interrupts() as interrupted, tqdm(total=steps, initial=first, disable=not progress, unit="step") as bar:
-        while state.step < steps and record.seconds < limit and not interrupted():
-            losses = state.advance(clips.frames)
+    processes = state.processes
+    silent = not (progress and processes.first)
+    callbacks = callbacks if processes.first else ()
+    with _interrupts() as interrupted, tqdm(total=steps, initial=first, disable=silent, unit="step") as bar:
+        while state.step < steps and not processes.any(record.seconds >= limit or interrupted()):
+            with _memory_errors(state):
+                losses = state.advance(clips.frames)
             for name, value in losses.items():
                 if not math.isfinite(value):
                     raise state.diverged(f"{name} is {value}")
@@ -155,11 +168,11 @@ def _loop(
                 for callback in callbacks:
                     callback.on_sample(record)
             if out is not None and state.step % checkpoint_every == 0:
-                state.save(out)
+                state.save(out, keep)
         stopped = interrupted()
     if out is not None and state.saved < state.step:
-        state.save(out)
-    if stopped:
+        state.save(out, keep)
+    if stopped and processes.first:
         rest = f"; go on with fit(…, out={str(out)!r}, resume=True)" if out else ""
         print(f"Interrupted after step {state.step} of {steps}{rest}.", file=sys.stderr)
     for callback in callbacks:
@@ -168,7 +181,7 @@ def _loop(
     return Run(model, state.step, arrays, time.perf_counter() - began, out, stopped)
 
 
-def _check(frames: np.ndarray, space: LabelSpace, preset: Preset, steps: int) -> None:
+def _check(frames: np.ndarray, space: LabelSpace, preset: Preset, steps: int, processes: int) -> None:
     if frames.ndim != 4 or frames.shape[1:3] != (64, 64) or frames.shape[3] not in (1, 3) or frames.dtype != np.uint8:
         raise ValueError(f"Training takes uint8 frames (N, 64, 64, 1 or 3), got {frames.dtype} {frames.shape}.")
     if len(frames) == 0:
@@ -177,6 +190,11 @@ def _check(frames: np.ndarray, space: LabelSpace, preset: Preset, steps: int) ->
         raise ValueError("Training needs at least one continuous label, got n_c=0.")
     if preset.batch < 2 or preset.batch % 2:  # half of a batch goes through the label view, or is paired with the rest
         raise ValueError(f"Training takes batches of an even number of frames, got batch={preset.batch}.")
+    if preset.batch % (2 * processes):
+        raise ValueError(
+            f"{processes} processes cannot share batches of {preset.batch} frames: each takes an even number of them, "
+            f"so that the batch has to be a multiple of {2 * processes}."
+        )
     if steps < 1:
         raise ValueError(f"Training needs at least one step, got steps={steps}.")
 
@@ -203,6 +221,21 @@ def _keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(-4, 0)  # M_MMAP_MAX: no buffer gets a mapping of its own
         mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: the heap's end is not given back
+
+
+@contextmanager
+def _memory_errors(state: TrainingState) -> Iterator[None]:
+    """Out of memory, which torch reports in several ways, as one sentence that says what to make smaller."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        told = str(error).lower()
+        if not isinstance(error, MemoryError) and "out of memory" not in told and "allocate memory" not in told:
+            raise
+        raise MemoryError(
+            f"Step {state.step + 1} needs more memory than there is, with batches of {state.preset.batch} and networks "
+            f"of width {state.generator.width:g}: make one of them smaller; {state.kept()}."
+        ) from error
 
 
 @contextmanager

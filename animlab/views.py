@@ -3,39 +3,40 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 
-def blurred(frames: Tensor, generator: torch.Generator | None = None) -> Tensor:
+def blurred(frames: Tensor, rand: Callable[..., Tensor] = torch.rand) -> Tensor:
     """Frames (N, C, 64, 64) in [-1, 1] with overall colour and fine detail made useless as carriers of a code.
 
     A 2× blur takes texture finer than two pixels; a random gain 1 ± 0.3 and shift ± 0.3 a channel take the overall
-    colour and light. Shape and place stay. generator: on the CPU.
+    colour and light. Shape and place stay. rand: draws U(0, 1) numbers of a shape, on the CPU.
     """
     small = F.avg_pool2d(frames, 2)
-    gain, shift = _uniform(small, 0.7, 1.3, generator), _uniform(small, -0.3, 0.3, generator)
+    gain, shift = _uniform(small, 0.7, 1.3, rand), _uniform(small, -0.3, 0.3, rand)
     return _enlarged(small * gain + shift)
 
 
-def silhouette(frames: Tensor, generator: torch.Generator | None = None) -> Tensor:
+def silhouette(frames: Tensor, rand: Callable[..., Tensor] = torch.rand) -> Tensor:
     """Frames (N, C, 64, 64) in [-1, 1] as silhouettes: faint changes of what is dark or bright are lost.
 
     After a 2× blur each picture gets a tone curve of its own, tanh(a·(x - b)) / a, with a random steepness a from 1 to
     6 and a random level b a channel, from -0.7 to 0.5. No slope exceeds 1, so nothing faint is made stronger, and both
-    ends are flat: a glow on black can hardly carry a code. generator: on the CPU.
+    ends are flat: a glow on black can hardly carry a code. rand: draws U(0, 1) numbers of a shape, on the CPU.
     """
     small = F.avg_pool2d(frames, 2)
-    steepness = _uniform(small[:, :1], 0.0, math.log(6.0), generator).exp()
-    level = _uniform(small[:, :1], -0.5, 0.3, generator) + _uniform(small, -0.2, 0.2, generator)
+    steepness = _uniform(small[:, :1], 0.0, math.log(6.0), rand).exp()
+    level = _uniform(small[:, :1], -0.5, 0.3, rand) + _uniform(small, -0.2, 0.2, rand)
     return _enlarged(torch.tanh(steepness * (small - level)) / steepness)
 
 
-def _uniform(like: Tensor, low: float, high: float, generator: torch.Generator | None) -> Tensor:
+def _uniform(like: Tensor, low: float, high: float, rand: Callable[..., Tensor]) -> Tensor:
     """A random number for each picture and channel of `like`."""
-    x = low + (high - low) * torch.rand(*like.shape[:2], 1, 1, generator=generator)
+    x = low + (high - low) * rand(*like.shape[:2], 1, 1)
     return x.to(like.device, like.dtype)
 
 

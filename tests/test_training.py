@@ -10,6 +10,7 @@ import sys
 import time
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from torch.nn import functional as F
 
 import animlab
 from animlab import PRESETS, Callback, Clips, LabelSpace, Preset
+from animlab.processes import Processes
 from animlab.state import TrainingDiverged, TrainingState
 from animlab.step import train_step
 from animlab.views import VIEWS
@@ -46,6 +48,11 @@ def small_fit(preset: str | Preset = "stable", steps: int = 6, clips: Clips | No
     return animlab.fit(make_clips() if clips is None else clips, SPACE, values, steps, **options)
 
 
+def drawn_by(rng: torch.Generator):
+    """torch.rand with a generator of its own."""
+    return partial(torch.rand, generator=rng)
+
+
 def weights(*nets: torch.nn.Module) -> list[torch.Tensor]:
     """Copies of everything that the networks remember."""
     return [value.clone() for net in nets for value in net.state_dict().values()]
@@ -69,7 +76,7 @@ def assert_same_file(first: Path, second: Path) -> None:
 # The step -------------------------------------------------------------------------------------------------------------
 
 
-def slow_step(generator, discriminator, real, labels, preset, rng, lr):
+def slow_step(generator, discriminator, real, labels, preset, rand, lr):
     """The step as the paper tells it, with PyTorch's losses, one backward pass a loss, and gradient descent by hand."""
 
     def descend(net, terms):
@@ -99,7 +106,7 @@ def slow_step(generator, discriminator, real, labels, preset, rng, lr):
     ones, zeros = torch.ones(n, 1), torch.zeros(n, 1)
 
     fake = generator(labels).detach()
-    views = [view(fake[: n // 2], rng)] if view else []  # its labels are those of the fakes it shows
+    views = [view(fake[: n // 2], rand)] if view else []  # its labels are those of the fakes it shows
     score, d_logits, c_hat = discriminator(torch.cat([real, fake, *views]))
     real_score, fake_score, read = score[:n], score[n : 2 * n], slice(2 * n if view else n, None)
     terms = label_terms(d_logits[read], c_hat[read])
@@ -112,7 +119,7 @@ def slow_step(generator, discriminator, real, labels, preset, rng, lr):
     descend(discriminator, terms)
 
     fake = generator(labels)
-    views = [view(fake[: n // 2], rng)] if view else []
+    views = [view(fake[: n // 2], rand)] if view else []
     score, d_logits, c_hat = discriminator(torch.cat([fake, *views]))
     read = slice(n if view else 0, None)
     margin = score[:n] - real_score.detach() if relativistic else score[:n]
@@ -134,8 +141,8 @@ def step_inputs(preset: Preset, rng: torch.Generator):
 
 
 def ours(nets, optimizers, real, labels, preset, seed=5):
-    rng = torch.Generator().manual_seed(seed)
-    return train_step(*nets, *optimizers, real, labels, preset, lambda: torch.autocast("cpu", enabled=False), rng)
+    rand = drawn_by(torch.Generator().manual_seed(seed))
+    return train_step(*nets, *optimizers, real, labels, preset, lambda: torch.autocast("cpu", enabled=False), rand)
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -145,7 +152,7 @@ def test_one_step_equals_the_slow_one(name, rng):
     *nets, real, labels = step_inputs(preset, rng)
     slow, before = [deepcopy(net) for net in nets], [deepcopy(net) for net in nets]
     ours(nets, [torch.optim.SGD(net.parameters(), lr) for net in nets], real, labels, preset)
-    slow_step(*slow, real, labels, preset, torch.Generator().manual_seed(5), lr)
+    slow_step(*slow, real, labels, preset, drawn_by(torch.Generator().manual_seed(5)), lr)
     for net, expected, start in zip(nets, slow, before):
         for (key, value), there, old in zip(net.named_parameters(), expected.parameters(), start.parameters()):
             moved = (there - old).abs().max().item()
@@ -216,7 +223,7 @@ def test_each_network_has_its_own_learning_rate(frozen, moving):
 def test_the_average_equals_one_by_hand():
     settings = {"seed": 0, "precision": "fp32"}
     preset = replace(SMALL["stable"], ema=0.5)
-    state = TrainingState.start(SPACE, 3, 0.1, settings | {"preset_values": vars(preset)}, torch.device("cpu"))
+    state = TrainingState.start(SPACE, 3, 0.1, settings | {"preset_values": vars(preset)}, Processes.here("cpu"))
     by_hand = [p.detach().double() for p in state.generator.parameters()]
     for decay in [n / (n + 10) for n in range(1, 10)] + [0.5] * 3:  # follows closely at first, then ema
         state.advance(make_clips().frames)
@@ -456,6 +463,52 @@ def test_a_time_limit_ends_the_call(seconds, most):
     run = small_fit(steps=10**9, seconds=seconds)
     assert (run.step > 0) == (seconds > 0) and run.step <= most and not run.interrupted
     assert time.perf_counter() - began < seconds + 10
+
+
+def test_earlier_checkpoints_are_kept_to_a_number(tmp_path):
+    (tmp_path / "step-best.safetensors").touch()  # the reader's own
+    small_fit(steps=9, out=tmp_path, checkpoint_every=2, keep=2)
+    names = ["model.safetensors", "step-6.safetensors", "step-8.safetensors", "step-best.safetensors"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    small_fit(steps=11, out=tmp_path, checkpoint_every=2, keep=2, resume=True)
+    steps = {path.name: animlab.load(path).card["steps"] for path in tmp_path.iterdir() if path.stat().st_size}
+    assert steps == {"model.safetensors": 11, "step-9.safetensors": 9, "step-10.safetensors": 10}
+    whole = tmp_path / "whole"
+    small_fit(steps=9, out=whole)
+    kept, expected = load_file(tmp_path / "step-9.safetensors"), load_file(whole / FILE)
+    assert kept.keys() == expected.keys() and all(torch.equal(kept[key], expected[key]) for key in kept)
+
+
+# A process with little more memory than it has already: what happens is the machine's own.
+OUT_OF_MEMORY = """
+import resource, sys
+import numpy as np, torch
+import animlab
+table = np.zeros(1, [("start", "i8"), ("length", "i8"), ("class", "U8"), ("take", "i8")])
+table["length"] = 40
+clips = animlab.Clips(np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), np.uint8), table, "noise")
+class Squeeze(animlab.Callback):
+    def on_step(self, record):
+        if record.step == 4:
+            used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (used, used))
+            animlab.state.to_tensor = lambda frames, device: torch.ones(1 << 34)
+animlab.fit(clips, animlab.LabelSpace(), animlab.Preset(batch=8), 6, out=sys.argv[1], width=0.1, checkpoint_every=2,
+            progress=False, callbacks=[Squeeze()])
+"""
+
+
+def test_out_of_memory_says_what_to_make_smaller(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", OUT_OF_MEMORY, str(tmp_path / "run")], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert last == (
+        "MemoryError: Step 5 needs more memory than there is, with batches of 8 and networks of width 0.1: make one of "
+        "them smaller; the checkpoint of step 4 is intact."
+    )
+    assert animlab.load(tmp_path / "run").card["steps"] == 4
 
 
 def test_the_caller_chooses_when_checkpoints_are_written(tmp_path):

@@ -1,15 +1,21 @@
 """What passes to the label heads, and what does not."""
 
+from functools import partial
+
 import pytest
 import torch
 
 from animlab.views import VIEWS, blurred, silhouette
 
 
+def drawn_by(rng):
+    return partial(torch.rand, generator=rng)
+
+
 def test_blurred_is_a_gain_and_a_shift_over_a_blur(rng):
     """Each channel of each picture: 2×2 means, times one number, plus another, both within their reach."""
     frames = 2 * torch.rand(3, 3, 64, 64, generator=rng) - 1
-    seen = blurred(frames, rng)
+    seen = blurred(frames, drawn_by(rng))
     assert seen.shape == frames.shape
     blocks = seen.view(3, 3, 32, 2, 32, 2).permute(0, 1, 2, 4, 3, 5).reshape(3, 3, 1024, 4)
     assert torch.equal(blocks.amin(-1), blocks.amax(-1))  # texture finer than two pixels is gone
@@ -27,13 +33,13 @@ def test_blurred_is_a_gain_and_a_shift_over_a_blur(rng):
 def test_overall_colour_cannot_carry_a_code(rng):
     """Two greys that differ by less than the shift's reach look alike as often as not."""
     dark, light = torch.full((4000, 3, 2, 2), -0.05), torch.full((4000, 3, 2, 2), 0.05)
-    dark_seen, light_seen = blurred(dark, rng)[:, 0, 0, 0], blurred(light, rng)[:, 0, 0, 0]
+    dark_seen, light_seen = blurred(dark, drawn_by(rng))[:, 0, 0, 0], blurred(light, drawn_by(rng))[:, 0, 0, 0]
     assert 0.3 < (dark_seen > light_seen).float().mean() < 0.45
 
 
 def test_silhouette_is_a_rising_tone_curve_over_a_blur(rng):
     frame = 2 * torch.rand(1, 1, 64, 64, generator=rng) - 1
-    seen = silhouette(frame, rng)
+    seen = silhouette(frame, drawn_by(rng))
     assert seen.shape == frame.shape
     means = frame.view(32, 2, 32, 2).mean(dim=(1, 3)).flatten()
     blocks = seen.view(32, 2, 32, 2).permute(0, 2, 1, 3).reshape(-1, 4)
@@ -45,7 +51,8 @@ def test_silhouette_is_a_rising_tone_curve_over_a_blur(rng):
 def test_silhouette_loses_a_glow_on_black_and_keeps_edges(level, least, most):
     """Mean slope of the curves: small near black, large between dark and bright, above 1 nowhere."""
     first, second = (
-        silhouette(torch.full((4000, 3, 2, 2), x), torch.Generator().manual_seed(0)) for x in (level, level + 0.01)
+        silhouette(torch.full((4000, 3, 2, 2), x), drawn_by(torch.Generator().manual_seed(0)))
+        for x in (level, level + 0.01)
     )
     slope = (second - first) / 0.01
     assert least < slope.mean() < most and slope.max() <= 1 + 1e-3
@@ -54,5 +61,5 @@ def test_silhouette_loses_a_glow_on_black_and_keeps_edges(level, least, most):
 @pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
 def test_same_generator_same_view(view, rng):
     frames = torch.randn(4, 3, 64, 64, generator=rng)
-    one, two = (view(frames, torch.Generator().manual_seed(3)) for _ in range(2))
-    assert torch.equal(one, two) and not torch.equal(one, view(frames, rng))
+    one, two = (view(frames, drawn_by(torch.Generator().manual_seed(3))) for _ in range(2))
+    assert torch.equal(one, two) and not torch.equal(one, view(frames, drawn_by(rng)))

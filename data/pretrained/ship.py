@@ -15,6 +15,7 @@ import os
 import platform
 import shutil
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -90,7 +91,7 @@ def train_reader(model: animlab.Model, frames: np.ndarray, steps: int, seed: int
         labels = model.space.sample(BATCH, rng)
         with torch.no_grad():
             fake = model.generator(labels)
-        seen = view(fake, rng) if view else fake
+        seen = view(fake, partial(torch.rand, generator=rng)) if view else fake
         score, d_logits, c_hat = reader(torch.cat([real, fake, seen]))
         d, c = labels.d.repeat(2, 1), labels.c.repeat(2, 1)
         label_loss = losses.discrete_loss(d_logits[BATCH:], d) + preset.lambda_c * losses.continuous_loss(

@@ -34,6 +34,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import animlab
 from animlab.frames import to_tensor
+from animlab.processes import Processes
 from animlab.state import TrainingState
 from animlab.training import _keep_freed_memory, _precision
 
@@ -91,7 +92,7 @@ class Ours:
     def __init__(self, preset: str) -> None:
         values, precision = asdict(animlab.PRESETS[preset]), _precision("auto", DEVICE)
         settings = {"seed": 0, "preset_values": values, "precision": precision}
-        self.state = TrainingState.start(SPACE, 3, 1.0, settings, DEVICE)
+        self.state = TrainingState.start(SPACE, 3, 1.0, settings, Processes(1, 0, DEVICE))
         assert self.state.preset.batch == BATCH
 
     def step(self, frames: np.ndarray) -> None:

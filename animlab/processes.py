@@ -1,0 +1,121 @@
+"""One training run over several processes: each takes a part of every batch, and together they step as one.
+
+Accelerate starts the processes (`accelerate launch`, `notebook_launcher`), chooses the device and talks between them.
+Ours is what keeps the result that of one process with the whole batch: all draw the same random numbers for the whole
+batch and keep every count-th row; gradients are averaged before each optimiser step; batch norm sees the whole batch.
+Rows are dealt out in turn, so that the two halves of a batch, which the label views and the label pairs rely on, are
+halves for each process too.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from dataclasses import dataclass
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import reduce
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among those that train together. index: 0 to count - 1; device: what this one computes on."""
+
+    count: int
+    index: int
+    device: torch.device
+
+    @classmethod
+    def here(cls, device: str | None = None) -> Processes:
+        """What Accelerate found: one process, or those that its launcher has started."""
+        if PartialState._shared_state and PartialState().num_processes != int(os.environ.get("WORLD_SIZE", 1)):
+            PartialState._reset_state()  # notebook_launcher forks: the children inherit the notebook's state of one
+        state = PartialState(cpu=device == "cpu" or not torch.cuda.is_available())  # Apple's GPU only where asked for
+        if state.num_processes > 1 and multiprocessing.parent_process():
+            torch.set_num_threads(1)  # the threads that the notebook has computed with are not there in its fork
+        return cls(state.num_processes, state.process_index, torch.device(device or state.device))
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that writes files and shows progress."""
+        return self.index == 0
+
+    @property
+    def rows(self) -> slice:
+        """The rows of a whole batch that are this process's part."""
+        return slice(self.index, None, self.count)
+
+    def rand(self, n: int, *shape: int, generator: torch.Generator | None = None) -> Tensor:
+        """This process's n rows of count · n rows of U(0, 1) numbers, drawn alike in all processes."""
+        return torch.rand(n * self.count, *shape, generator=generator)[self.rows]
+
+    def join(self, *trained: tuple[nn.Module, torch.optim.Optimizer]) -> None:
+        """Make networks and their optimisers count the whole batch."""
+        if self.count == 1:
+            return
+        for net, optimizer in trained:
+            for module in net.modules():
+                if isinstance(module, _BatchNorm):
+                    module.__class__ = JointBatchNorm  # same parameters and buffers, another forward
+            optimizer.register_step_pre_hook(_average_gradients)
+
+    def mean(self, values: Tensor) -> Tensor:
+        """The mean of `values` over all processes."""
+        return reduce(values, "mean") if self.count > 1 else values
+
+    def any(self, flag: bool) -> bool:
+        """Whether any process says so: all must stop at the same step, or those that go on wait for ever."""
+        if self.count == 1:
+            return flag
+        return bool(reduce(torch.tensor(float(flag), device=self.device), "max") > 0)
+
+
+def _average_gradients(optimizer: torch.optim.Optimizer, *_: object) -> None:
+    """Average what this optimiser is about to step on over all processes, in one message."""
+    gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    joined = reduce(torch.cat([gradient.flatten() for gradient in gradients]), "mean")
+    for gradient, part in zip(gradients, joined.split([gradient.numel() for gradient in gradients])):
+        gradient.copy_(part.view(gradient.shape))
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over all processes, differentiable any number of times: the gradient of a sum is the sum of gradients."""
+
+    @staticmethod
+    def forward(ctx: object, x: Tensor) -> Tensor:
+        return reduce(x, "sum")
+
+    @staticmethod
+    def backward(ctx: object, gradient: Tensor) -> Tensor:
+        return _Sum.apply(gradient)
+
+
+class JointBatchNorm(_BatchNorm):
+    """Batch norm with the mean and variance of the batches of all processes together.
+
+    What nn.SyncBatchNorm does, which needs CUDA; this one also runs on the CPU, where the tests are, and twice
+    differentiably, as gradient penalties need.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x)
+        assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
+        values = x.float().transpose(0, 1).flatten(1)  # (channels, everything else)
+        count = values.shape[1] * PartialState().num_processes
+        mean = _Sum.apply(values.sum(1)) / count
+        variance = _Sum.apply((values - mean[:, None]).square().sum(1)) / count
+        with torch.no_grad():
+            assert self.momentum is not None
+            self.num_batches_tracked += 1
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * count / (count - 1), self.momentum)
+        shape = (1, -1, *(1 for _ in x.shape[2:]))
+        normal = (x.float() - mean.view(shape)) * torch.rsqrt(variance + self.eps).view(shape)
+        return (normal * self.weight.view(shape) + self.bias.view(shape)).to(x.dtype)
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        """Takes what BatchNorm1d and BatchNorm2d take."""
