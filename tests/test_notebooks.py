@@ -24,6 +24,7 @@ PARAMETERS = {
     "01_gan_basics": {"dataset": "actions-synthetic", "ring_steps": 30, "seeds": 1, "steps": 6, "seed": 1},
     "02_discrete_labels": {"source": "digits-synthetic", "steps": 20, "seed": 1},
     "03_continuous_labels": {"dataset": "actions-synthetic", "steps": 20, "width": 0.1, "seed": 1},
+    "datasets": {"names": ["moving-mnist", "actions"], "seed": 1},
 }
 
 
