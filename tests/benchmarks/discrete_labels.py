@@ -67,7 +67,7 @@ def digest(source: str) -> str:
             and isinstance(body[0].value, ast.Constant)
         ):
             del body[0]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16]
+    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()[:16]
 
 
 def main() -> None:
