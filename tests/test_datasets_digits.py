@@ -211,3 +211,10 @@ def test_drawn_digits_can_be_read() -> None:
         box[:] = square[np.ix_(rows, columns)]
     eighths = boxes.reshape(500, 8, 3, 8, 3).mean(axis=(2, 4)).reshape(500, 64) / 255
     assert (reader.predict(eighths) == labels).mean() > 0.6
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 25])
+def test_a_few_drawn_digits_are_as_many_as_asked_for(count):
+    images, labels = synthetic_digits(count)
+    assert images.shape == (count, 28, 28) and labels.shape == (count,)
+    assert (images.max(axis=(1, 2), initial=0) > 200).all()
