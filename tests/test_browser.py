@@ -1,4 +1,4 @@
-"""A reader in a real browser: notebook 00 in JupyterLab, all cells run, controls moved, the picture moves with them."""
+"""A reader in a real browser: notebooks in JupyterLab, all cells run, controls moved, the pictures move with them."""
 
 import json
 import os
@@ -18,9 +18,11 @@ import nbformat
 import papermill
 import pytest
 from playwright.sync_api import expect, sync_playwright
+from test_notebooks import PARAMETERS
 
 ROOT = Path(__file__).parent.parent
-NOTEBOOK = ROOT / "notebooks" / "00_play_with_labels.ipynb"
+FIRST = "00_play_with_labels"
+LESSONS = ["01_gan_basics", "02_discrete_labels", "03_continuous_labels"]
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -59,14 +61,16 @@ WATCH = """() => {
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    """JupyterLab's address, serving a copy of notebook 00 from a folder of its own."""
+    """JupyterLab's address, serving copies of the notebooks from a folder of their own."""
     folder = tmp_path_factory.mktemp("lab")
-    steps = {"steps": 20}  # the notebook's own training takes minutes, and its result is not what is measured
-    notebook = papermill.execute_notebook(NOTEBOOK, None, steps, prepare_only=True)
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.update(outputs=[], execution_count=None)
-    nbformat.write(notebook, folder / NOTEBOOK.name)
+    few = {FIRST: {"steps": 20}}  # the notebooks' own training takes minutes, and its result is not what is looked at
+    few |= {name: PARAMETERS[name] for name in LESSONS}
+    for name, parameters in few.items():
+        notebook = papermill.execute_notebook(ROOT / "notebooks" / f"{name}.ipynb", None, parameters, prepare_only=True)
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                cell.update(outputs=[], execution_count=None)
+        nbformat.write(notebook, folder / f"{name}.ipynb")
 
     # No cell is left out of the page for being out of sight, and no news are fetched.
     settings = {
@@ -103,25 +107,35 @@ def lab(tmp_path_factory):
             except urllib.error.URLError:
                 assert server.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()
                 time.sleep(0.2)
-        yield f"{address}/lab/tree/{NOTEBOOK.name}?token={token}"
+        yield lambda name: f"{address}/lab/workspaces/{name}/tree/{name}.ipynb?token={token}"  # no tabs of others
     finally:
         server.terminate()
         server.wait(timeout=30)
 
 
 @pytest.fixture(scope="module")
-def page(lab):
-    """Notebook 00 with all its cells run."""
+def browser():
     with sync_playwright() as playwright, playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS) as browser:
-        page = browser.new_page(viewport={"width": 1280, "height": 1000})
-        page.goto(lab)
-        expect(page.get_by_text(re.compile(r"\| Idle$"))).to_be_visible(timeout=60_000)  # the status bar on the kernel
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-        last = page.locator(".jp-Notebook .jp-CodeCell .jp-InputPrompt").last
-        stopped = last.filter(has_text=re.compile(r"\[\d+\]")).or_(page.locator(ERROR)).first
-        expect(stopped).to_be_visible(timeout=300_000)
-        yield page
+        yield browser
+
+
+def run_all(browser, address):
+    """The page of a notebook with all its cells run."""
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    page.goto(address)
+    expect(page.get_by_text(re.compile(r"\| Idle$"))).to_be_visible(timeout=60_000)  # the status bar on the kernel
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    last = page.locator(".jp-Notebook .jp-CodeCell .jp-InputPrompt").last
+    stopped = last.filter(has_text=re.compile(r"\[\d+\]")).or_(page.locator(ERROR)).first
+    expect(stopped).to_be_visible(timeout=300_000)
+    return page
+
+
+@pytest.fixture(scope="module")
+def page(browser, lab):
+    """Notebook 00 with all its cells run."""
+    return run_all(browser, lab(FIRST))
 
 
 @pytest.fixture
@@ -144,11 +158,15 @@ def differs(picture, before):
     return False
 
 
-def test_no_cell_shows_an_error(page, tmp_path):
-    shot(page, "run", tmp_path)
+def assert_no_cell_shows_an_error(page):
     assert page.locator(ERROR).all_inner_texts() == []
     assert page.locator(".jp-OutputArea", has_text="Traceback (most recent call last)").all_inner_texts() == []
     assert page.locator(".jp-OutputArea", has_text="Error displaying widget").all_inner_texts() == []
+
+
+def test_no_cell_shows_an_error(page, tmp_path):
+    shot(page, "run", tmp_path)
+    assert_no_cell_shows_an_error(page)
 
 
 def test_choosing_another_d_changes_the_picture(page, player, tmp_path):
@@ -178,3 +196,29 @@ def test_the_picture_follows_the_keyboard_at_once(page, player):
     p50, p95 = statistics.median(times), statistics.quantiles(times, n=20)[-1]
     print(f"key press to changed pixels over {len(times)} presses: p50 {p50:.0f} ms, p95 {p95:.0f} ms")
     assert p95 <= 150
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_every_widget_of_a_lesson_follows_its_controls(browser, lab, name, tmp_path):
+    page = run_all(browser, lab(name))
+    assert_no_cell_shows_an_error(page)
+    explorers = page.locator(".animlab-explorer").all()
+    assert explorers
+    for k, explorer in enumerate(explorers):
+        picture = explorer.locator("img.animlab-picture")
+        picture.scroll_into_view_if_needed()
+        start, handles = explorer.get_by_title("Play on from here"), explorer.locator(".noUi-handle")
+        before = picture.screenshot()
+        if start.count():  # a game: its controls show while it is played
+            start.click()
+            assert differs(picture, before)
+            before = picture.screenshot()
+        if handles.count():
+            slider = explorer.locator(".widget-hslider").first
+            handles.first.drag_to(slider.locator(".noUi-base"), target_position={"x": 90, "y": 2})
+        else:
+            explorer.locator(".widget-toggle-button").nth(3).click()
+        assert differs(picture, before)
+        shot(page, f"{name}-{k}", tmp_path)
+    assert_no_cell_shows_an_error(page)
+    page.close()
