@@ -12,7 +12,6 @@ import os
 import re
 import secrets
 import shutil
-from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -115,10 +114,12 @@ def write_checkpoint(path: str | Path, tensors: dict[str, Tensor], header: dict[
     Raises OSError where the disk is full or the folder cannot be written to; the old file is intact then.
     """
     path = file_of(path)
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+    # A folder, because safetensors itself writes under a name of its own beside the file that it is asked for.
+    unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+    temporary = unfinished / path.name
     whole = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.mkdir(parents=True)
         temporary.touch()
         mode = temporary.stat().st_mode
         save_file(whole, temporary, {"animlab": json.dumps(header | {"version": library_version()})})
@@ -130,8 +131,7 @@ def write_checkpoint(path: str | Path, tensors: dict[str, Tensor], header: dict[
         intact = "; the checkpoint before it is intact" if path.is_file() else ""
         raise OSError(f"{path} could not be written ({error}){intact}.") from error
     finally:
-        with suppress(OSError):
-            temporary.unlink()
+        shutil.rmtree(unfinished, ignore_errors=True)
     return path
 
 
@@ -152,7 +152,7 @@ def set_aside(path: str | Path, step: int, keep: int) -> None:
 def remove_unfinished(file: Path) -> None:
     """Deletes what killed processes left behind while they wrote `file`."""
     for left in file.parent.glob(f"{glob.escape(file.name)}.*.part"):
-        left.unlink(missing_ok=True)
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def read_checkpoint(path: Path, prefixes: tuple[str, ...] = ("",)) -> tuple[dict[str, Tensor], dict[str, Any]]:

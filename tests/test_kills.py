@@ -50,7 +50,8 @@ while True:
     os.kill(pid, signal.SIGKILL)
     assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == signal.SIGKILL, "the run ended before it could be killed"
     kills += 1
-    open("killed/model.safetensors.left.part", "w").close()  # as if killed in the middle of a write, which is rare
+    os.makedirs("killed/model.safetensors.left.part", exist_ok=True)  # as if killed in a write, which is rare
+    open("killed/model.safetensors.left.part/.tmpAbCdEf", "w").close()
     before = os.path.exists("killed/model.safetensors") and animlab.load("killed").card["steps"]
     print("killed; on disk: step", before, flush=True)
 assert os.waitpid(child("whole"), 0)[1] == 0
