@@ -1,4 +1,4 @@
-"""Numbers for what a reader sees: how much each label changes the picture, and the paper's animation score."""
+"""How much each label changes the picture, as a reader sees it, against what time changes in real clips."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .frames import to_tensor
-from .labels import Labels, LabelSpace
-from .networks import Generator
+from ..frames import to_tensor
+from ..labels import Labels, LabelSpace
+from ..networks import Generator
 
 BLOCK = 4
 TOP_SHARE = 0.1
@@ -80,9 +80,7 @@ def _another_d(d: Tensor, space: LabelSpace, rng: torch.Generator) -> Tensor:
     return space.one_hot((d.argmax(dim=1) + step) % space.n_d)
 
 
-def real_influence(
-    frames: np.ndarray, clips: np.ndarray, gap: int = 8, pairs: int = 4096, seed: int = 0
-) -> Influence:
+def real_influence(frames: np.ndarray, clips: np.ndarray, gap: int = 8, pairs: int = 4096, seed: int = 0) -> Influence:
     """Influence of time in real clips: frames `gap` apart in one clip, `pairs` random pairs at most.
 
     frames: uint8 (N, H, W, C); clips: one row a clip with "start" and "length". The measure to hold label_influence
@@ -95,10 +93,3 @@ def real_influence(
     if len(starts) > pairs:
         starts = np.sort(np.random.default_rng(seed).choice(starts, pairs, replace=False))
     return influence(to_tensor(frames[starts]), to_tensor(frames[starts + gap]))
-
-
-def animation_score(psnr: float, ssim: float, fid: float, alpha: float = 20.0, beta: float = 1.0) -> float:
-    """Eq. 10: s = PSNR + α·SSIM + β / FID; psnr in dB, ssim in [-1, 1], fid above 0. Higher is better."""
-    if not fid > 0:
-        raise ValueError(f"The animation score divides by FID, which must be above 0, got {fid}.")
-    return psnr + alpha * ssim + beta / fid
