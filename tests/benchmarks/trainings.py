@@ -1,0 +1,101 @@
+"""Train the paper's nets on all five data sets and write down what came of it.
+
+    python tests/benchmarks/trainings.py --out runs                     # hours on a processor, minutes on a GPU
+    python tests/benchmarks/trainings.py --out runs shapes --steps 20000
+
+Each run is kept under --out and taken up where it stopped; asking for more steps goes on. Writes
+`data/results/training.json`, a row a data set (the others stay as they were): label sizes, preset, steps, seconds of
+all sittings together, machine, influence of each label beside that of time in real clips; and into `data/pictures/`
+`trained_<data set>.png`, a row for each c_j from 0 to 1, but of CelebA, whose terms forbid it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+import animlab
+
+ROOT = Path(__file__).parents[2]
+TABLE = ROOT / "data" / "results" / "training.json"
+PICTURES = ROOT / "data" / "pictures"
+NOT_TO_BE_SHOWN = {"celeba"}
+ROWS, COLUMNS = 5, 12
+
+# name: (preset, label sizes, steps on a processor)
+SETTINGS = {
+    "shapes": ("stable-on-black", animlab.LabelSpace(n_z=2, n_d=5, n_c=10), 4000),
+    "moving-mnist": ("stable-on-black", animlab.LabelSpace(n_z=8, n_d=10, n_c=5), 3500),
+    "faces3d": ("stable", animlab.LabelSpace(n_z=8, n_d=5, n_c=5), 3500),
+    "actions": ("stable", animlab.LabelSpace(n_z=8, n_d=5, n_c=5), 3500),
+    "celeba": ("stable", animlab.LabelSpace(n_z=8, n_d=10, n_c=5), 3500),
+}
+
+
+def train(name: str, steps: int | None, out: Path) -> dict[str, object]:
+    """The row of one data set, after `steps` steps in all."""
+    preset, space, usual = SETTINGS[name]
+    clips = animlab.load_dataset(name)
+    sittings = out / name / "sittings.json"
+    past = json.loads(sittings.read_text()) if sittings.exists() else []
+    began, processor = time.perf_counter(), time.process_time()
+    run = animlab.fit(clips, space, preset, steps or usual, out=out / name, resume=True)
+    took = {"step": run.step, "seconds": time.perf_counter() - began, "processor": time.process_time() - processor}
+    if not past or run.step > past[-1]["step"]:
+        past.append(took)
+        sittings.write_text(json.dumps(past))
+    found = animlab.metrics.label_influence(run.model.generator, pairs=512)
+    moving = (clips.clips["length"] > 8).any()
+    if clips.name not in NOT_TO_BE_SHOWN:
+        PICTURES.mkdir(exist_ok=True)
+        order = sorted(range(space.n_c), key=lambda j: -found[f"c{j}"].strength)[:ROWS]
+        sweeps = [run.model.animate(d=0, c=j, frames=COLUMNS, seed=3) for j in sorted(order)]
+        Image.fromarray(animlab.filmstrip(sweeps)).save(PICTURES / f"trained_{clips.name}.png", optimize=True)
+    return {
+        "dataset": clips.name,
+        "frames": len(clips),
+        "preset": preset,
+        "space": asdict(space),
+        "width": run.model.generator.width,
+        "steps": run.step,
+        "seconds": round(sum(sitting["seconds"] for sitting in past)),
+        "processor_seconds": round(sum(sitting["processor"] for sitting in past)),
+        "machine": machine(),
+        "influence": {label: asdict(value) for label, value in found.items()},
+        "real_influence": asdict(animlab.metrics.real_influence(clips.frames, clips.clips)) if moving else None,
+    }
+
+
+def machine() -> str:
+    """What this ran on, in words."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    threads = f"{torch.get_num_threads()} of {os.cpu_count()} cores"
+    return f"{threads}, {platform.machine()}, {device}, torch {torch.__version__.split('+')[0]}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", default=list(SETTINGS), metavar="name", help="of data sets; all by default")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
+    parser.add_argument("--steps", type=int, help="in all, instead of those in SETTINGS")
+    options = parser.parse_args()
+    for name in options.names:
+        row = train(name, options.steps, options.out)
+        rows = json.loads(TABLE.read_text()) if TABLE.exists() else []
+        rows = [old for old in rows if old["dataset"] != row["dataset"]] + [row]
+        order = list(SETTINGS)
+        rows.sort(key=lambda row: order.index(str(row["dataset"]).removesuffix("-synthetic")))
+        TABLE.write_text(json.dumps(rows, indent=2) + "\n")
+        print(json.dumps({key: row[key] for key in ("dataset", "steps", "seconds", "influence")}))
+
+
+if __name__ == "__main__":
+    main()
