@@ -29,6 +29,7 @@ from .networks import Discriminator, Generator
 
 FILE = "model.safetensors"
 FORMAT = 1
+LARGE = 2**16  # numbers from which on int8 stores a matrix so: smaller ones weigh nothing
 PROJECT = Path(__file__).resolve().parents[1]
 
 
@@ -40,7 +41,8 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> Model:
     """A trained model: a run's folder ("runs/actions"), a shipped one ("pretrained/actions") or a .safetensors file.
 
     A relative path is looked up from the working directory, then in the project's data/ folder. Weights shipped as
-    float16 come back as float32. Raises FileNotFoundError or CheckpointError, each with one sentence that says why.
+    float16 or int8 come back as float32. Raises FileNotFoundError or CheckpointError, each with one sentence that says
+    why.
     """
     place = find(path)
     tensors, header = read_checkpoint(place, ("generator.", "discriminator."))
@@ -57,12 +59,37 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> Model:
 
 
 def save(model: Model, path: str | Path, dtype: torch.dtype = torch.float32) -> Path:
-    """Writes the model to `path` (a folder, or a .safetensors file); float16 halves it, for shipping."""
+    """Writes the model to `path` (a folder, or a .safetensors file).
+
+    dtype: float16 halves the file, for shipping. int8 quarters it: the large matrices become whole numbers from -127 to
+    127 with one scale a row, which the header names under "int8"; all else is float16.
+
+    Raises ValueError for any other dtype, OSError as write_checkpoint does.
+    """
+    if dtype not in (torch.float32, torch.float16, torch.int8):
+        raise ValueError(f"A model is saved as torch.float32, float16 or int8, got {dtype}.")
     tensors = with_prefix("generator.", model.generator.state_dict())
     if model.discriminator is not None:
         tensors |= with_prefix("discriminator.", model.discriminator.state_dict())
-    tensors = {k: v.to(dtype) if v.is_floating_point() else v for k, v in tensors.items()}
-    return write_checkpoint(path, tensors, describe(model.generator, model.discriminator, model.card))
+    header = describe(model.generator, model.discriminator, model.card)
+    if dtype == torch.int8:
+        header["int8"] = [name for name, value in tensors.items() if value.ndim == 2 and value.numel() >= LARGE]
+    whole = {name: tensors.pop(name) for name in header.get("int8", [])}
+    smaller = torch.float16 if dtype == torch.int8 else dtype
+    tensors = {k: v.to(smaller) if v.is_floating_point() else v for k, v in tensors.items()}
+    for name, value in whole.items():
+        tensors[name], tensors[f"{name}.scale"] = to_int8(value)
+    return write_checkpoint(path, tensors, header)
+
+
+def to_int8(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """A matrix (m, n) as whole numbers from -127 to 127, and the scale of each row (m, 1) that gives it back.
+
+    No number is off by more than half its row's scale, which is the row's largest number over 127.
+    """
+    matrix = matrix.float()
+    scale = (matrix.abs().amax(dim=1, keepdim=True) / 127).clamp(min=torch.finfo(torch.float32).tiny)
+    return (matrix / scale).round().to(torch.int8), scale
 
 
 def file_of(path: str | Path) -> Path:
@@ -168,7 +195,9 @@ def read_checkpoint(path: Path, prefixes: tuple[str, ...] = ("",)) -> tuple[dict
                 )
             names = [name for name in list(file.keys()) if name.startswith(prefixes)]
             tensors = {name: file.get_tensor(name) for name in names}
-    except (SafetensorError, json.JSONDecodeError) as error:
+            for name in filter(tensors.__contains__, header.get("int8", [])):
+                tensors[name] = tensors[name] * tensors.pop(f"{name}.scale")
+    except (SafetensorError, json.JSONDecodeError, LookupError, TypeError) as error:
         raise CheckpointError(
             f"{path} is damaged or no checkpoint at all ({error}); train again or fetch it anew."
         ) from None

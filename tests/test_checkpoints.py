@@ -84,6 +84,58 @@ def test_float16_halves_the_file_and_hardly_moves_the_pictures(tmp_path):
     assert np.abs(pictures[0] - pictures[1]).max() <= 2  # of 255
 
 
+def test_int8_stores_large_matrices_with_one_scale_a_row(tmp_path):
+    torch.manual_seed(0)
+    generator = Generator(SPACE, 3, 0.25)
+    with torch.no_grad():
+        generator.embed[3].weight[7] = 0  # a row without a largest number
+        generator.embed[3].weight[8] *= 1000  # which must not coarsen the others
+    path = animlab.save(Model(generator, None, {}), tmp_path, torch.int8)
+    assert header_of(path)["int8"] == ["generator.embed.3.weight"]
+    stored = load_file(path)
+    assert {name for name, x in stored.items() if x.dtype == torch.int8} == {"generator.embed.3.weight"}
+    kinds = {x.dtype for name, x in stored.items() if "embed.3.weight" not in name and "num_batches" not in name}
+    assert kinds == {torch.float16}
+    again = animlab.load(path).generator
+    for (name, mine), there in zip(generator.named_parameters(), again.parameters()):
+        error = (mine - there).abs().amax(dim=tuple(range(1, mine.ndim)))  # of each row
+        if name == "embed.3.weight":
+            assert ((error / mine.abs().amax(dim=1).clamp(min=1e-30)) <= 0.501 / 127).all(), name
+        else:
+            assert torch.equal(there, mine.half().float()), name
+    assert {p.dtype for p in again.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_int8_quarters_the_shipped_models_and_hardly_moves_their_pictures(name, tmp_path):
+    model = animlab.load(ROOT / "data" / "pretrained" / name)
+    rng = torch.Generator().manual_seed(0)
+    with torch.no_grad():  # anywhere between the steps, as when trained: what is stored as int8 is stored exactly again
+        for net in (model.generator, model.discriminator):
+            for p in net.parameters():
+                if p.ndim == 2:
+                    p += (torch.rand(p.shape, generator=rng) - 0.5) * p.abs().amax(dim=1, keepdim=True) / 127
+    path = animlab.save(model, tmp_path, torch.int8)
+    assert path.stat().st_size <= 10_000_000
+    again = animlab.load(path)
+    labels = model.space.sample(64, rng)
+    one, other = (m.frames(labels).astype(int) for m in (model, again))
+    assert np.abs(one - other).mean() <= 0.1 and np.abs(one - other).max() <= 3  # of 255
+    for mine, there in zip(model.read(one.astype(np.uint8)), again.read(one.astype(np.uint8))):
+        assert np.abs(mine - there).mean() <= 0.005
+    found = [animlab.metrics.label_influence(m.generator, pairs=16) for m in (model, again)]
+    for label, value in found[0].items():
+        assert found[1][label].strength == pytest.approx(value.strength, abs=0.005), label
+        assert found[1][label].focus == pytest.approx(value.focus, abs=0.005), label
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.int32, torch.bfloat16], ids=str)
+def test_other_number_formats_are_refused(dtype, tmp_path):
+    with pytest.raises(ValueError, match=rf"^A model is saved as torch.float32, float16 or int8, got {dtype}\.$"):
+        animlab.save(make_model(), tmp_path, dtype)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_header_says_how_to_build_the_networks(tmp_path):
     assert header_of(animlab.save(make_model(), tmp_path)) == {
         "format": 1,
@@ -264,6 +316,13 @@ def test_a_missing_model_names_the_remedy(path, tmp_path, monkeypatch):
     (tmp_path / "notes.txt").write_text("not a model")
     with pytest.raises(FileNotFoundError, match=rf"^No trained model at '{re.escape(path)}'.*train one with animlab"):
         animlab.load(path)
+
+
+@pytest.mark.parametrize("change", [{"int8": 7}, {"int8": ["generator.draw.6.bias"]}], ids=str)
+def test_a_scale_missing(change, tmp_path):
+    path = animlab.save(make_model(), tmp_path)
+    save_file(load_file(path), path, {"animlab": json.dumps(header_of(path) | change)})
+    assert "damaged" in refuses(path)
 
 
 # Kills and full disks -------------------------------------------------------------------------------------------------

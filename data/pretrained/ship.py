@@ -2,9 +2,9 @@
 
     python data/pretrained/ship.py runs/actions actions --minutes 60 --seen c0="raises the right arm" c1="bends"
 
-Writes data/pretrained/NAME/: model.safetensors (G, and a small D that reads labels off frames, both float16),
-card.json, README.md (the model card) and pictures. The run's own D is as large as G and mostly judges realism; the
-small one, a quarter as wide, is trained by stage 1 alone on what the finished G draws.
+Writes data/pretrained/NAME/: model.safetensors (G, and a small D that reads labels off frames; large matrices as int8,
+all else as float16), card.json, README.md (the model card) and pictures. The run's own D is as large as G and mostly
+judges realism; the small one, a quarter as wide, is trained by stage 1 alone on what the finished G draws.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def main() -> None:
     model.card = card
     folder = HERE / args.name
     shutil.rmtree(folder, ignore_errors=True)
-    animlab.save(model, folder, torch.float16)
+    animlab.save(model, folder, torch.int8)
     (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n")
     draw(animlab.load(folder), folder, args.z)
     (folder / "README.md").write_text(describe(args.name, model, card))
@@ -154,7 +154,7 @@ def describe(name: str, model: animlab.Model, card: dict[str, object]) -> str:
 
 `animlab.load("pretrained/{name}")`: the paper's generator (Tab. 1, width {model.generator.width:g}) with
 n_z = {space.n_z}, n_d = {space.n_d}, n_c = {space.n_c}, and a small discriminator that reads labels off frames (Tab. 2,
-width {READER_WIDTH:g}). Weights are stored as float16. {card["note"]}
+width {READER_WIDTH:g}). Large matrices are stored as int8 with a scale a row, all else as float16. {card["note"]}
 
 | | |
 |---|---|
