@@ -84,6 +84,16 @@ class TrainingState:
         self._average()
         return dict(zip(losses, self.processes.mean(torch.stack(list(losses.values()))).tolist()))
 
+    @property
+    def batch(self) -> int:
+        """Frames a step."""
+        return self.preset.batch
+
+    @property
+    def width(self) -> float:
+        """Of the networks."""
+        return self.generator.width
+
     def autocast(self) -> AbstractContextManager[Any]:
         """bf16 where the run was begun in it."""
         bf16 = self.settings["precision"] == "bf16"
@@ -108,8 +118,7 @@ class TrainingState:
         tensors |= checkpoints.with_prefix("discriminator.", self.discriminator.state_dict())
         tensors |= checkpoints.with_prefix("training.generator.", self.generator.state_dict())
         for name, optimizer in (("g", self.g_optimizer), ("d", self.d_optimizer)):
-            for i, moments in optimizer.state_dict()["state"].items():
-                tensors |= checkpoints.with_prefix(f"training.{name}_optimizer.{i}.", moments)
+            tensors |= checkpoints.with_prefix(f"training.{name}_optimizer.", optimizer_tensors(optimizer))
         tensors["training.rng"] = self.rng.get_state()
         for name, tensor in tensors.items():
             if not tensor.isfinite().all():
@@ -138,29 +147,45 @@ class TrainingState:
         if "training.rng" not in tensors:
             raise ValueError(f"{out} holds a finished model without its training state, so it cannot be resumed.")
         mine = checkpoints.describe(self.average, self.discriminator, self.settings)
-        for key in ("card", "space", "channels", "generator", "discriminator"):
-            was = dict(_leaves(key, header[key]))
-            for name, now in _leaves(key, json.loads(json.dumps(mine[key]))):
-                if was.get(name) != now:
-                    raise ValueError(
-                        f"The run in {out} was begun with {name} = {was.get(name)}, not {now}: "
-                        "resume with the same or anew."
-                    )
+        check_same(out, header, mine, ("card", "space", "channels", "generator", "discriminator"))
         part = checkpoints.without_prefix
         self.average.load_state_dict(part("generator.", tensors))
         self.discriminator.load_state_dict(part("discriminator.", tensors))
         self.generator.load_state_dict(part("training.generator.", tensors))
         for name, optimizer in (("g", self.g_optimizer), ("d", self.d_optimizer)):
-            weights = optimizer.param_groups[0]["params"]
-            state: dict[int, dict[str, Tensor]] = {i: {} for i in range(len(weights))}
-            for key, value in part(f"training.{name}_optimizer.", tensors).items():
-                i, moment = key.split(".")
-                # Fused Adam walks weight and moments side by side in memory, so they need the same layout.
-                like = weights[int(i)]
-                state[int(i)][moment] = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
-            optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+            restore_optimizer(optimizer, part(f"training.{name}_optimizer.", tensors))
         self.rng.set_state(tensors["training.rng"])
         self.step = self.saved = self.settings["steps"] = header["card"]["steps"]
+
+
+def check_same(out: Path, was: dict[str, Any], now: dict[str, Any], keys: tuple[str, ...]) -> None:
+    """ValueError where the run in `out` was begun with settings `was` that differ from `now`'s under one of `keys`."""
+    for key in keys:
+        before = dict(_leaves(key, was[key]))
+        for name, value in _leaves(key, json.loads(json.dumps(now[key]))):
+            if before.get(name) != value:
+                raise ValueError(
+                    f"The run in {out} was begun with {name} = {before.get(name)}, not {value}: "
+                    "resume with the same or anew."
+                )
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """What an optimiser with one group remembers of each weight, by the weight's number and the moment's name."""
+    remembered = optimizer.state_dict()["state"]
+    return {f"{i}.{name}": value for i, moments in remembered.items() for name, value in moments.items()}
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Gives back to an optimiser what `optimizer_tensors` took."""
+    weights = optimizer.param_groups[0]["params"]
+    state: dict[int, dict[str, Tensor]] = {i: {} for i in range(len(weights))}
+    for key, value in tensors.items():
+        i, moment = key.split(".")
+        # Fused Adam walks weight and moments side by side in memory, so they need the same layout.
+        like = weights[int(i)]
+        state[int(i)][moment] = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
+    optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
 
 
 def _leaves(name: str, tree: Any) -> Iterator[tuple[str, Any]]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import torch
@@ -24,9 +24,38 @@ from .labels import LabelSpace
 from .model import Model
 from .presets import Preset, find_preset, name_of
 from .processes import Processes
-from .state import TrainingState
+from .state import TrainingDiverged, TrainingState
 
 Precision = Literal["auto", "bf16", "fp32"]
+
+
+class Trainable(Protocol):
+    """What the loop asks of a state of training: TrainingState, or that of a baseline.
+
+    step: steps done; saved: the step of the last checkpoint; batch: frames a step; width: of the networks.
+    """
+
+    step: int
+    saved: int
+    processes: Processes
+
+    @property
+    def batch(self) -> int: ...
+
+    @property
+    def width(self) -> float: ...
+
+    def advance(self, frames: np.ndarray) -> dict[str, float]: ...
+
+    def model(self) -> Any: ...
+
+    def save(self, out: Path, keep: int = 0) -> None: ...
+
+    def restore(self, out: Path) -> None: ...
+
+    def diverged(self, what: str) -> TrainingDiverged: ...
+
+    def kept(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -107,15 +136,33 @@ def fit(
     processes = Processes.here(device)
     _check(clips.frames, space, values, steps, processes.count)
     if processes.device.type == "cpu":
-        _keep_freed_memory()
+        keep_freed_memory()
     settings = {
         "dataset": clips.name,
         "seed": seed,
         "preset": name_of(values),
         "preset_values": asdict(values),
-        "precision": _precision(precision, processes.device),
+        "precision": choose_precision(precision, processes.device),
     }
     state = TrainingState.start(space, clips.frames.shape[3], width, settings, processes)
+    limit = math.inf if seconds is None else seconds
+    return train(state, clips, steps, limit, out, resume, callbacks, sample_every, checkpoint_every, keep, progress)
+
+
+def train(
+    state: Trainable,
+    clips: Clips,
+    steps: int,
+    limit: float,
+    out: str | Path | None,
+    resume: bool,
+    callbacks: Sequence[Callback],
+    sample_every: int,
+    checkpoint_every: int,
+    keep: int,
+    progress: bool,
+) -> Run:
+    """The loop of `fit`, whose arguments these are, around any state of training. limit: seconds for this call."""
     place = None if out is None else Path(out)
     if place is not None:
         file = checkpoints.file_of(place)
@@ -124,24 +171,8 @@ def fit(
                 raise FileExistsError(f"{place} already holds a run: pass resume=True to go on, or name another place.")
             state.restore(place)
         file.parent.mkdir(parents=True, exist_ok=True)  # a bad place shows now, not at the first checkpoint
-        if processes.first:
+        if state.processes.first:
             checkpoints.remove_unfinished(file)
-    limit = math.inf if seconds is None else seconds
-    return _loop(state, clips, steps, limit, place, callbacks, sample_every, checkpoint_every, keep, progress)
-
-
-def _loop(
-    state: TrainingState,
-    clips: Clips,
-    steps: int,
-    limit: float,
-    out: Path | None,
-    callbacks: Sequence[Callback],
-    sample_every: int,
-    checkpoint_every: int,
-    keep: int,
-    progress: bool,
-) -> Run:
     history: dict[str, list[float]] = {}
     first, began = state.step, time.perf_counter()
     model = state.model()
@@ -158,7 +189,7 @@ def _loop(
                     raise state.diverged(f"{name} is {value}")
                 history.setdefault(name, []).append(value)
             seconds = time.perf_counter() - began
-            speed = (state.step - first) * state.preset.batch / seconds
+            speed = (state.step - first) * state.batch / seconds
             record = Record(state.step, steps, losses, seconds, speed, model)
             bar.set_postfix({"frames/s": f"{speed:.0f}"} | {k: f"{v:.2f}" for k, v in losses.items()}, refresh=False)
             bar.update()
@@ -167,18 +198,18 @@ def _loop(
             if state.step % sample_every == 0:
                 for callback in callbacks:
                     callback.on_sample(record)
-            if out is not None and state.step % checkpoint_every == 0:
-                state.save(out, keep)
+            if place is not None and state.step % checkpoint_every == 0:
+                state.save(place, keep)
         stopped = interrupted()
-    if out is not None and state.saved < state.step:
-        state.save(out, keep)
+    if place is not None and state.saved < state.step:
+        state.save(place, keep)
     if stopped and processes.first:
-        rest = f"; go on with fit(…, out={str(out)!r}, resume=True)" if out else ""
+        rest = f"; go on with fit(…, out={str(place)!r}, resume=True)" if place else ""
         print(f"Interrupted after step {state.step} of {steps}{rest}.", file=sys.stderr)
     for callback in callbacks:
         callback.on_end(record)
     arrays = {name: np.array(values, dtype=np.float32) for name, values in history.items()}
-    return Run(model, state.step, arrays, time.perf_counter() - began, out, stopped)
+    return Run(model, state.step, arrays, time.perf_counter() - began, place, stopped)
 
 
 def _check(frames: np.ndarray, space: LabelSpace, preset: Preset, steps: int, processes: int) -> None:
@@ -199,7 +230,7 @@ def _check(frames: np.ndarray, space: LabelSpace, preset: Preset, steps: int, pr
         raise ValueError(f"Training needs at least one step, got steps={steps}.")
 
 
-def _precision(precision: Precision, device: torch.device) -> str:
+def choose_precision(precision: Precision, device: torch.device) -> str:
     """bf16 where the machine multiplies it natively (some processors only emulate it, slowly), else fp32."""
     if precision not in get_args(Precision):
         raise ValueError(f"No precision is named {precision!r}; there are {', '.join(map(repr, get_args(Precision)))}.")
@@ -211,7 +242,7 @@ def _precision(precision: Precision, device: torch.device) -> str:
     return "bf16" if device.type == "cpu" and native() else "fp32"
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Tells glibc to keep large freed buffers for the next step.
 
     It would hand those of 32 MB and more, such as the largest layers' gradients, back to the system after each use, and
@@ -224,7 +255,7 @@ def _keep_freed_memory() -> None:
 
 
 @contextmanager
-def _memory_errors(state: TrainingState) -> Iterator[None]:
+def _memory_errors(state: Trainable) -> Iterator[None]:
     """Out of memory, which torch reports in several ways, as one sentence that says what to make smaller."""
     try:
         yield
@@ -233,8 +264,8 @@ def _memory_errors(state: TrainingState) -> Iterator[None]:
         if not isinstance(error, MemoryError) and "out of memory" not in told and "allocate memory" not in told:
             raise
         raise MemoryError(
-            f"Step {state.step + 1} needs more memory than there is, with batches of {state.preset.batch} and networks "
-            f"of width {state.generator.width:g}: make one of them smaller; {state.kept()}."
+            f"Step {state.step + 1} needs more memory than there is, with batches of {state.batch} and networks "
+            f"of width {state.width:g}: make one of them smaller; {state.kept()}."
         ) from error
 
 

@@ -36,7 +36,7 @@ import animlab
 from animlab.frames import to_tensor
 from animlab.processes import Processes
 from animlab.state import TrainingState
-from animlab.training import _keep_freed_memory, _precision
+from animlab.training import choose_precision, keep_freed_memory
 
 BATCH = 64
 SPACE = animlab.LabelSpace()
@@ -90,7 +90,7 @@ class Ours:
     """A step as `fit` makes it."""
 
     def __init__(self, preset: str) -> None:
-        values, precision = asdict(animlab.PRESETS[preset]), _precision("auto", DEVICE)
+        values, precision = asdict(animlab.PRESETS[preset]), choose_precision("auto", DEVICE)
         settings = {"seed": 0, "preset_values": values, "precision": precision}
         self.state = TrainingState.start(SPACE, 3, 1.0, settings, Processes(1, 0, DEVICE))
         assert self.state.preset.batch == BATCH
@@ -133,7 +133,7 @@ def main(rounds: int) -> dict[str, dict[str, float]]:
     counted = {name: flops(job) for name, job in work.items()}  # the first step also warms up
     work |= {"dense bf16": lambda: a @ b, "copy": lambda: target.copy_(source)}
     found = take_turns(work, rounds)
-    _keep_freed_memory()
+    keep_freed_memory()
     kept = take_turns(work, rounds)
     times = found | {f"{name}, kept": kept[name] for name in loops}
 
@@ -174,7 +174,8 @@ if __name__ == "__main__":
     options = parser.parse_args()
     result = main(options.rounds)
     machine, *rows = result.items()
-    print(f"torch {torch.__version__}, {DEVICE.type}, {torch.get_num_threads()} threads, {_precision('auto', DEVICE)}; "
+    precision = choose_precision("auto", DEVICE)
+    print(f"torch {torch.__version__}, {DEVICE.type}, {torch.get_num_threads()} threads, {precision}; "
           + ", ".join(f"{name} {value:.1f}" for name, value in machine[1].items()))  # fmt: skip
     print(f"{'one step':23}" + "".join(f"{column:>18}" for column in rows[0][1]))
     for name, row in rows:
