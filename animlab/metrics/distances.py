@@ -1,0 +1,236 @@
+"""Set against set, on features: Fréchet distance, kernel distance, inception score, precision and recall.
+
+The arithmetic alone; `features.py` says where features come from, and with them what a number may be called: FID, KID
+and IS, as papers report them, are these numbers on Inception's features and on no others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy.linalg import eigh, eigvalsh
+from scipy.spatial.distance import cdist
+
+CHUNK = 1000  # rows of a distance table at once
+
+
+@dataclass
+class Statistics:
+    """Count, mean and covariance of features that come in batches, in float64 and in memory of one (d, d) matrix.
+
+    >>> found = Statistics(64)
+    >>> for batch in batches: found.add(batch)      # each (n, 64)
+    >>> found.mean, found.cov                       # (64,), (64, 64), divided by N - 1
+
+    Sums are kept about the first batch's mean, so that a large common offset costs no digits.
+    """
+
+    size: int
+    count: int = 0
+
+    def __post_init__(self) -> None:
+        self._origin = np.zeros(self.size)
+        self._sum = np.zeros(self.size)
+        self._products = np.zeros((self.size, self.size))
+
+    @classmethod
+    def of(cls, features: np.ndarray) -> Statistics:
+        """The statistics of features (N, d) that are all there."""
+        features = _checked(features)
+        found = cls(features.shape[1])
+        found.add(features)
+        return found
+
+    def add(self, batch: np.ndarray) -> None:
+        """Take in a batch (n, size)."""
+        if batch.ndim != 2 or batch.shape[1] != self.size:
+            raise ValueError(f"These statistics are of features (n, {self.size}), got a batch {batch.shape}.")
+        batch = batch.astype(np.float64)
+        if self.count == 0 and len(batch):
+            self._origin = batch.mean(axis=0)
+        batch = batch - self._origin
+        self.count += len(batch)
+        self._sum += batch.sum(axis=0)
+        self._products += batch.T @ batch
+
+    @property
+    def mean(self) -> np.ndarray:
+        """(d,); ValueError where nothing was added."""
+        if self.count < 1:
+            raise ValueError("No features were added, so there is no mean.")
+        return self._origin + self._sum / self.count
+
+    @property
+    def cov(self) -> np.ndarray:
+        """(d, d), of rank min(d, N - 1) at most; ValueError for fewer than two features."""
+        if self.count < 2:
+            raise ValueError(f"A covariance needs at least two features, got {self.count}.")
+        return (self._products - np.outer(self._sum, self._sum) / self.count) / (self.count - 1)
+
+
+class Estimate(NamedTuple):
+    """A number averaged over subsets or splits of a sample, and the standard deviation among these."""
+
+    mean: float
+    std: float
+
+
+class PrecisionRecall(NamedTuple):
+    """Both from 0 to 1, higher is better. precision: are the pictures like real ones? recall: are all kinds drawn?"""
+
+    precision: float
+    recall: float
+
+
+def frechet_distance(x: np.ndarray | Statistics, y: np.ndarray | Statistics) -> float:
+    """The Fréchet (2-Wasserstein) distance, squared, of the Gaussians fitted to two feature sets; lower is better.
+
+    |μ_x - μ_y|² + tr(Σ_x + Σ_y - 2 (Σ_x Σ_y)^½), from 0 (same mean and covariance) up, in squared feature units.
+    x: features (N, d), or their Statistics; y: (M, d), or theirs. On Inception's pooled features this is FID.
+
+    Sample size: the estimate is biased upwards, roughly by a constant over N. Two samples of ONE distribution have a
+    distance well above 0 until N is many times d, and below N = d + 1 the covariance has rank N - 1 and says little.
+    Compare only at equal N, beside the same number for real against real. It sees a mean and a covariance, no more: the
+    order of frames, copies of the training data and anything the features ignore are invisible to it.
+
+    The trace of the root is that of (Σ_x^½ Σ_y Σ_x^½)^½, which is symmetric, so that rank-deficient covariances need
+    no added diagonal. Rounding can shift it by about 10⁻⁷ of the traces; 0 is the least returned.
+
+    Source: Dowson and Landau, "The Fréchet distance between multivariate normal distributions", J. Multivariate
+    Analysis 1982; Heusel et al., "GANs trained by a two time-scale update rule …", NeurIPS 2017 (FID).
+    """
+    x, y = (part if isinstance(part, Statistics) else Statistics.of(part) for part in (x, y))
+    if x.size != y.size:
+        raise ValueError(f"Both feature sets need the same number of features, got {x.size} and {y.size}.")
+    values, vectors = eigh(x.cov)
+    root = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T  # Σ_x^½; rounding leaves zeros slightly negative
+    trace_of_root = np.sqrt(eigvalsh(root @ y.cov @ root).clip(min=0)).sum()
+    distance = ((x.mean - y.mean) ** 2).sum() + np.trace(x.cov) + np.trace(y.cov) - 2 * trace_of_root
+    return max(float(distance), 0.0)
+
+
+def kernel_distance(
+    x: np.ndarray,
+    y: np.ndarray,
+    subsets: int = 100,
+    subset_size: int = 1000,
+    rng: np.random.Generator | None = None,
+) -> Estimate:
+    """The squared maximum mean discrepancy under k(a, b) = (a·b / d + 1)³; lower is better.
+
+    x: features (N, d); y: (M, d). Each of `subsets` times, `subset_size` rows are drawn from either without
+    replacement (by `rng`, seeded 0 where none is given); in each, the mean of k within x, plus that within y, both
+    without the diagonal, less twice that between them. Returns the mean over the subsets and their standard deviation.
+    On Inception's pooled features this is KID.
+
+    Unbiased: 0 on average for two samples of one distribution, whatever their size, and so about as often slightly
+    below 0 as above. Small samples make it noisy, not wrong. The standard deviation is that of one subset: since
+    subsets overlap it is no error bar of the mean. The value grows with the features' scale: compare only values from
+    the same features.
+
+    Raises ValueError where subset_size is below 2 or above N or M.
+
+    Source: Bińkowski et al., "Demystifying MMD GANs", ICLR 2018.
+    """
+    x, y = _checked(x), _checked(y)
+    _same_size(x, y)
+    if not 2 <= subset_size <= min(len(x), len(y)):
+        raise ValueError(
+            f"subset_size is 2 to the number of features in the smaller set, here {min(len(x), len(y))}, "
+            f"got {subset_size}."
+        )
+    rng = np.random.default_rng(0) if rng is None else rng
+    found = []
+    for _ in range(subsets):
+        one = x[rng.choice(len(x), subset_size, replace=False)]
+        other = y[rng.choice(len(y), subset_size, replace=False)]
+        found.append(_unbiased(one) + _unbiased(other) - 2 * _cubic(one, other).mean())
+    return Estimate(float(np.mean(found)), float(np.std(found)))
+
+
+def _cubic(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return (x @ y.T / x.shape[1] + 1) ** 3
+
+
+def _unbiased(x: np.ndarray) -> float:
+    """Mean of the kernel over all pairs of two different rows."""
+    table = _cubic(x, x)
+    return (table.sum() - np.trace(table)) / (len(x) * (len(x) - 1))
+
+
+def inception_score(probabilities: np.ndarray, splits: int = 10) -> Estimate:
+    """exp of the mean KL(p(y|x) ‖ p(y)): sharp predictions of many kinds; 1 to the number of kinds K, higher is better.
+
+    probabilities: (N, K), each row p(y|x) of one picture. The rows are cut into `splits` stretches, p(y) is the mean
+    within one; returns mean and standard deviation over the stretches. Shuffle sorted rows before.
+
+    Sample size: biased downwards, since N / splits pictures can show that many kinds at most. It never sees a real
+    picture: one perfect copy of each kind scores K, and blur, noise or wrong frames count only so far as they confuse
+    the classifier. On Inception's 1008 outputs it is IS; on any other classifier, a number of that classifier's own.
+
+    Source: Salimans et al., "Improved techniques for training GANs", NeurIPS 2016; Barratt and Sharma, "A note on the
+    inception score", 2018, on what it does not tell.
+    """
+    p = _checked(probabilities)
+    if p.min() < 0 or np.abs(p.sum(axis=1) - 1).max() > 1e-3:
+        raise ValueError("Each row of probabilities is at least 0 and sums to 1: take the softmax of the logits first.")
+    if not 1 <= splits <= len(p):
+        raise ValueError(f"splits is 1 to the number of pictures, here {len(p)}, got {splits}.")
+    found = []
+    for i in range(splits):
+        part = p[i * len(p) // splits : (i + 1) * len(p) // splits]
+        ratio = np.log(np.maximum(part, 1e-300)) - np.log(np.maximum(part.mean(axis=0), 1e-300))  # 0·log 0 is 0
+        found.append(np.exp((part * ratio).sum(axis=1).mean()))
+    return Estimate(float(np.mean(found)), float(np.std(found)))
+
+
+def precision_recall(fake: np.ndarray, real: np.ndarray, k: int = 3) -> PrecisionRecall:
+    """Improved precision and recall: is each fake within the real manifold, and each real within the fake one?
+
+    fake: features (N, d); real: (M, d). A set's manifold is the union of balls about its points, each as large as the
+    distance to its k-th nearest other point. precision: share of fakes inside the real manifold; recall: share of reals
+    inside the fake one. Both 0 to 1.
+
+    Sample size: balls shrink as a set grows, and either number depends on both sizes, so compare at equal N and M,
+    beside real against real (which is not 1). A single outlier's large ball takes in much. Copies of real pictures have
+    precision 1.
+
+    Source: Kynkäänniemi et al., "Improved precision and recall metric for assessing generative models", NeurIPS 2019.
+    """
+    fake, real = _checked(fake), _checked(real)
+    _same_size(fake, real)
+    if not 1 <= k < min(len(fake), len(real)):
+        raise ValueError(f"k is 1 to one less than the smaller set, here {min(len(fake), len(real))}, got {k}.")
+    return PrecisionRecall(_share_inside(fake, real, k), _share_inside(real, fake, k))
+
+
+def _share_inside(points: np.ndarray, centres: np.ndarray, k: int) -> float:
+    """Share of points in any of the balls about `centres` that reach to their k-th nearest neighbour."""
+    # Its own distance, 0, is each centre's smallest, so the k-th nearest other is the (k+1)-th.
+    radii = np.concatenate([np.partition(table, k, axis=1)[:, k] for table in _distances(centres, centres)])
+    inside = np.concatenate([(table <= radii).any(axis=1) for table in _distances(points, centres)])
+    return float(inside.mean())
+
+
+def _distances(x: np.ndarray, y: np.ndarray) -> Iterator[np.ndarray]:
+    """Euclidean distances, (at most CHUNK, len(y)) at a time; computed term by term, so that equal rows are 0 apart."""
+    for i in range(0, len(x), CHUNK):
+        yield cdist(x[i : i + CHUNK], y)
+
+
+def _checked(features: np.ndarray) -> np.ndarray:
+    """As float64; ValueError unless a table (N, d) of finite numbers."""
+    table = np.asarray(features, dtype=np.float64)
+    if table.ndim != 2 or not table.size:
+        raise ValueError(f"Features are a table (N, d) with at least one row, got shape {table.shape}.")
+    if not np.isfinite(table).all():
+        raise ValueError(f"Features of shape {table.shape} hold values that are not finite.")
+    return table
+
+
+def _same_size(x: np.ndarray, y: np.ndarray) -> None:
+    if x.shape[1] != y.shape[1]:
+        raise ValueError(f"Both feature sets need the same number of features, got {x.shape[1]} and {y.shape[1]}.")

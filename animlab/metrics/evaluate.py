@@ -1,0 +1,77 @@
+"""One call for a model: everything that is measured on sets of pictures, beside the same for real against real."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..datasets.clips import Clips
+from ..model import BATCH, Model
+from .distances import Statistics, frechet_distance, inception_score, kernel_distance, precision_recall
+from .features import Features, load_features
+
+SUBSETS, SUBSET_SIZE, SPLITS = 50, 1000, 10
+
+
+def evaluate(
+    model: Model,
+    clips: Clips,
+    frames: int = 2000,
+    features: str | Features = "auto",
+    seed: int = 0,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """How far a model's pictures are from real ones, and how far real ones are from one another.
+
+    >>> found = animlab.metrics.evaluate(model, clips, frames=1000, features="animlab")
+    >>> found["distance"], found["model"]["FD"], found["real"]["FD"]
+    ('FD(animlab-features)', 5.1, 0.1)
+
+    frames: n, pictures on every side: n drawn with random labels, n real ones, and n OTHER real ones, drawn from all of
+        `clips` without replacement. features: what load_features takes, or what it gave. seed: of labels and frames.
+
+    Returns {"distance": "FID" or "FD(…)", "features", "frames", "seed", "model": row, "real": row}; a row holds FD,
+    KID, KID_std, precision, recall, IS and IS_std as in distances.py: of the model's pictures against the first real
+    ones, and of the other real ones against the same. Judge the first row by the second: no sample can do better than
+    a sample of the data does. Real frames of one clip are near-copies of one another, so "real" is a floor; what a
+    model would score that has learned other clips of the same kind is larger (hold out with clips.split).
+
+    Raises ValueError where the clips have fewer than 2n frames, or n is below 20.
+    """
+    if frames < 20:
+        raise ValueError(f"An evaluation needs at least 20 frames, got {frames}; fewer than 1,000 say little.")
+    if len(clips) < 2 * frames:
+        raise ValueError(
+            f"{frames} frames against {frames} other real ones take {2 * frames}, but {clips!r} has {len(clips)}: "
+            f"ask for frames={len(clips) // 2} at most."
+        )
+    look = load_features(features, progress=progress) if isinstance(features, str) else features
+    rng = np.random.default_rng(seed)
+    rows = rng.choice(len(clips), 2 * frames, replace=False)
+    real, other = (look.read(clips.frames[np.sort(half)], progress) for half in (rows[:frames], rows[frames:]))
+    drawn = look.read(_drawn(model, frames, seed), progress)
+    known = Statistics.of(real[0])
+
+    def row(found: tuple[np.ndarray, np.ndarray]) -> dict[str, float]:
+        x, probabilities = found
+        kid = kernel_distance(x, real[0], SUBSETS, min(SUBSET_SIZE, frames), np.random.default_rng(seed))
+        score = inception_score(np.random.default_rng(seed).permutation(probabilities), SPLITS)
+        near = precision_recall(x, real[0])
+        return {
+            "FD": frechet_distance(x, known), "KID": kid.mean, "KID_std": kid.std,
+            "precision": near.precision, "recall": near.recall, "IS": score.mean, "IS_std": score.std,
+        }  # fmt: skip
+
+    return {
+        "distance": look.distance, "features": look.name, "frames": frames, "seed": seed,
+        "model": row(drawn), "real": row(other),
+    }  # fmt: skip
+
+
+def _drawn(model: Model, count: int, seed: int) -> Iterator[np.ndarray]:
+    labels = model.space.sample(count, torch.Generator().manual_seed(seed))
+    for i in range(0, count, BATCH):
+        yield model.frames(labels[i : i + BATCH])

@@ -1,0 +1,165 @@
+"""Pictures → features, in batches: Inception where its weights can be had, else the project's own small network.
+
+A Fréchet distance is called FID only on Inception's features as torch-fidelity computes them. On the small network it
+is FD(animlab-features): the same arithmetic, another yardstick, comparable with itself alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from ..datasets.fetch import FetchError, fetch_files
+from .distances import Statistics
+from .feature_net import NAME, SIZE, load_feature_net
+
+BATCH = 128  # pictures looked at at once: bounds memory, costs no speed
+INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"  # converted from TensorFlow's of 2015, as FID is defined
+INCEPTION_HASH = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+INCEPTION_URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0"
+VARIABLE = "ANIMLAB_INCEPTION"
+
+Frames = np.ndarray | Iterable[np.ndarray]
+
+
+class NotInceptionWarning(UserWarning):
+    """The small network stands in for Inception, so distances are not FID."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """A network that turns pictures into features, and what numbers on these may be called.
+
+    >>> look = load_features("animlab")
+    >>> look(clips.frames[:1000]).shape                         # (1000, 64)
+    >>> look.statistics(clips.frames[:20_000], progress=True)   # mean and covariance, a batch in memory at a time
+
+    name: of the network. size: d, features a picture. kinds: K, outputs of its classifier. distance: what the Fréchet
+    distance on these features is called. network: uint8 (N, 3, H, W) → features (N, d) and logits (N, K).
+
+    Frames are a uint8 array (N, H, W, C), C 1 or 3 (grey is shown three times), memory-mapped or not, or an iterable of
+    such arrays, which may draw them as it goes.
+    """
+
+    name: str
+    size: int
+    kinds: int
+    distance: str
+    network: Callable[[Tensor], tuple[Tensor, Tensor]]
+
+    def __call__(self, frames: Frames, progress: bool = False) -> np.ndarray:
+        """The features of N pictures, float32 (N, d)."""
+        return np.concatenate([features for features, _ in self._look(frames, progress)])
+
+    def read(self, frames: Frames, progress: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """Features (N, d) and the classifier's probabilities (N, K), both float32."""
+        features, probabilities = zip(*self._look(frames, progress))
+        return np.concatenate(features), np.concatenate(probabilities)
+
+    def statistics(self, frames: Frames, progress: bool = False) -> Statistics:
+        """Mean and covariance of the features; the features themselves are not kept."""
+        found = Statistics(self.size)
+        for features, _ in self._look(frames, progress):
+            found.add(features)
+        return found
+
+    @torch.inference_mode()
+    def _look(self, frames: Frames, progress: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        total = len(frames) if isinstance(frames, np.ndarray) else None
+        if total == 0:
+            raise ValueError("No frames came in, so there are no features.")
+        with tqdm(desc=self.name, total=total, unit="frame", leave=False, disable=not progress) as bar:
+            for batch in _batches(frames):
+                pictures = torch.from_numpy(np.ascontiguousarray(batch.transpose(0, 3, 1, 2)))
+                features, logits = self.network(pictures.expand(-1, 3, -1, -1))
+                yield features.float().cpu().numpy(), logits.float().softmax(dim=1).cpu().numpy()
+                bar.update(len(batch))
+
+
+def _batches(frames: Frames) -> Iterator[np.ndarray]:
+    """BATCH pictures at most at a time, copied out of whatever holds them."""
+    for some in [frames] if isinstance(frames, np.ndarray) else frames:
+        if some.dtype != np.uint8 or some.ndim != 4 or some.shape[3] not in (1, 3):
+            raise ValueError(f"Frames are uint8 (N, H, W, 1 or 3), got {some.dtype} of shape {some.shape}.")
+        for i in range(0, len(some), BATCH):
+            yield np.array(some[i : i + BATCH])
+
+
+def load_features(
+    name: str = "auto", weights: str | Path | None = None, device: torch.device | str = "cpu", progress: bool = True
+) -> Features:
+    """The network to measure with.
+
+    name: "inception" for FID; "animlab" for the small network that comes with the project, 64 features, fast on a CPU;
+        "auto" takes Inception where its weights can be had, else the small one with a NotInceptionWarning.
+    weights: Inception's file as torch-fidelity publishes it. None takes $ANIMLAB_INCEPTION, torch.hub's cache or an
+        earlier download, else fetches it once (95 MB) unless ANIMLAB_OFFLINE is set. Whichever, its hash is checked.
+
+    Raises ValueError for an unknown name or a file of another hash, FileNotFoundError where a named file is not there,
+    and, for "inception" alone, FetchError where the weights cannot be fetched.
+    """
+    if name not in ("auto", "inception", "animlab"):
+        raise ValueError(f"Features are 'auto', 'inception' or 'animlab', got {name!r}.")
+    if name == "animlab":
+        return _small(device)
+    try:
+        return _inception(find_inception(weights, progress), device)
+    except FetchError as error:
+        if name == "inception":
+            raise FetchError(
+                f"Inception's weights are not here and could not be fetched ({error}): name the file "
+                f"{INCEPTION_FILE} with weights=… or {VARIABLE}, or measure with features='animlab'."
+            ) from error
+        warnings.warn(
+            f"Inception's weights could not be fetched ({error}), so distances are FD({NAME}) and not FID.",
+            NotInceptionWarning,
+            stacklevel=2,
+        )
+        return _small(device)
+
+
+def find_inception(weights: str | Path | None = None, progress: bool = True) -> Path:
+    """The file with Inception's weights, its hash checked; see load_features for where it is looked for."""
+    chosen = weights or os.environ.get(VARIABLE)
+    if chosen:
+        path = Path(chosen).expanduser()
+        if not path.is_file():
+            raise FileNotFoundError(f"No file at {path}, where weights=… or {VARIABLE} says that Inception's are.")
+    else:
+        path = Path(torch.hub.get_dir(), "checkpoints", INCEPTION_FILE)  # where torch-fidelity itself keeps it
+        if not path.is_file():
+            path = fetch_files("inception", INCEPTION_URL, {INCEPTION_FILE: INCEPTION_HASH}, progress) / INCEPTION_FILE
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if digest != INCEPTION_HASH:
+        raise ValueError(f"{path} is not the published {INCEPTION_FILE} (sha256 {digest[:8]}…): get it again.")
+    return path
+
+
+def _inception(path: Path, device: torch.device | str) -> Features:
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3  # takes a second to import
+
+    # Its torch.load may run code that is in the file; the hash says that it is the published one.
+    net = FeatureExtractorInceptionV3("inception", ["2048", "logits_unbiased"], str(path)).to(device)
+    return Features("inception-v3", 2048, 1008, "FID", lambda pictures: net(pictures.to(device)))
+
+
+def _small(device: torch.device | str) -> Features:
+    net, kinds = load_feature_net()
+    net = net.to(device)
+
+    def network(pictures: Tensor) -> tuple[Tensor, Tensor]:
+        if pictures.shape[2:] != (64, 64):
+            raise ValueError(f"The network {NAME} looks at frames of 64x64, got {tuple(pictures.shape[2:])}.")
+        features = net(pictures.to(device).float().div_(127.5).sub_(1))
+        return features, net.classify(features)
+
+    return Features(NAME, SIZE, len(kinds), f"FD({NAME})", network)
