@@ -212,11 +212,16 @@ def train(
     return Run(model, state.step, arrays, time.perf_counter() - began, place, stopped)
 
 
-def _check(frames: np.ndarray, space: LabelSpace, preset: Preset, steps: int, processes: int) -> None:
+def check_frames(frames: np.ndarray) -> None:
+    """ValueError where these are not frames to train on."""
     if frames.ndim != 4 or frames.shape[1:3] != (64, 64) or frames.shape[3] not in (1, 3) or frames.dtype != np.uint8:
         raise ValueError(f"Training takes uint8 frames (N, 64, 64, 1 or 3), got {frames.dtype} {frames.shape}.")
     if len(frames) == 0:
         raise ValueError("Training needs at least one frame, got none.")
+
+
+def _check(frames: np.ndarray, space: LabelSpace, preset: Preset, steps: int, processes: int) -> None:
+    check_frames(frames)
     if space.n_c < 1:
         raise ValueError("Training needs at least one continuous label, got n_c=0.")
     if preset.batch < 2 or preset.batch % 2:  # half of a batch goes through the label view, or is paired with the rest

@@ -1,0 +1,185 @@
+"""TGAN: one network makes a series of latents in time, another a frame of each; a critic with clipped singular values.
+
+Saito, Matsumoto and Saito, Temporal Generative Adversarial Nets with Singular Value Clipping, ICCV 2017, with the
+sizes and settings of the program that its authors published for Moving MNIST.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..networks import LEAK, scaled
+from .clip_gan import ClipGAN
+from .windows import Windows
+
+LATENT = 100  # dimensions of z_slow and of each z_fast
+CLIP_EVERY = 5  # steps
+RMSPROP: dict[str, Any] = {"lr": 5e-5, "alpha": 0.99, "eps": 1e-8}
+
+
+class TemporalGenerator(nn.Module):
+    """F: z_slow (N, 100) → z_fast (N, 16, 100) in [-1, 1], one a frame."""
+
+    def __init__(self, width: float = 1.0) -> None:
+        super().__init__()
+        c1, c2, c3 = (scaled(width, n) for n in (512, 256, 128))
+        self.net = nn.Sequential(
+            nn.ConvTranspose1d(LATENT, c1, 1), without_beta(nn.BatchNorm1d(c1)), nn.ReLU(),       # (512,  1)
+            nn.ConvTranspose1d(c1, c2, 4, 2, 1), without_beta(nn.BatchNorm1d(c2)), nn.ReLU(),     # (256,  2)
+            nn.ConvTranspose1d(c2, c3, 4, 2, 1), without_beta(nn.BatchNorm1d(c3)), nn.ReLU(),     # (128,  4)
+            nn.ConvTranspose1d(c3, c3, 4, 2, 1), without_beta(nn.BatchNorm1d(c3)), nn.ReLU(),     # (128,  8)
+            nn.ConvTranspose1d(c3, LATENT, 4, 2, 1), nn.Tanh(),                                   # (100, 16)
+        )  # fmt: skip
+
+    def forward(self, z_slow: Tensor) -> Tensor:
+        return self.net(z_slow[:, :, None]).transpose(1, 2)
+
+
+class ImageGenerator(nn.Module):
+    """G: z_slow and z_fast of N frames, (N, 100) each → frames (N, C, 64, 64) in [-1, 1].
+
+    fast: whether there is a z_fast; without it half of the first maps are absent.
+    """
+
+    def __init__(self, channels: int = 3, width: float = 1.0, fast: bool = True) -> None:
+        super().__init__()
+        c0, *sizes = (scaled(width, n) for n in (256, 256, 128, 64, 32))
+
+        def seen_as_maps() -> nn.Module:
+            n = c0 * 4 * 4
+            return nn.Sequential(
+                nn.Linear(LATENT, n, bias=False), nn.BatchNorm1d(n), nn.ReLU(), nn.Unflatten(1, (c0, 4, 4))
+            )
+
+        self.slow = seen_as_maps()
+        self.fast = seen_as_maps() if fast else None
+        before, layers = 2 * c0 if fast else c0, []
+        for size in sizes:  # (256, 8, 8), (128, 16, 16), (64, 32, 32), (32, 64, 64)
+            layers += [nn.ConvTranspose2d(before, size, 4, 2, 1, bias=False), nn.BatchNorm2d(size), nn.ReLU()]
+            before = size
+        self.paint = nn.Sequential(*layers, nn.ConvTranspose2d(before, channels, 3, 1, 1), nn.Tanh())
+
+    def forward(self, z_slow: Tensor, z_fast: Tensor | None) -> Tensor:
+        maps = self.slow(z_slow)
+        if self.fast is not None:
+            maps = torch.cat([maps, self.fast(z_fast)], dim=1)  # (N, 512, 4, 4)
+        return self.paint(maps)
+
+
+class Critic(nn.Module):
+    """D: clips (N, C, 16, 64, 64) → scores (N, 1), not squashed: a Wasserstein critic."""
+
+    def __init__(self, channels: int = 3, width: float = 1.0) -> None:
+        super().__init__()
+        c1, c2, c3, c4 = (scaled(width, n) for n in (64, 128, 256, 512))
+        self.look = nn.Sequential(
+            nn.Conv3d(channels, c1, 4, 2, 1), nn.LeakyReLU(LEAK),                                  # (64, 8, 32, 32)
+            nn.Conv3d(c1, c2, 4, 2, 1), without_beta(nn.BatchNorm3d(c2)), nn.LeakyReLU(LEAK),      # (128, 4, 16, 16)
+            nn.Conv3d(c2, c3, 4, 2, 1), without_beta(nn.BatchNorm3d(c3)), nn.LeakyReLU(LEAK),      # (256, 2, 8, 8)
+            nn.Conv3d(c3, c4, 4, 2, 1), without_beta(nn.BatchNorm3d(c4)), nn.LeakyReLU(LEAK),      # (512, 1, 4, 4)
+        )  # fmt: skip
+        self.judge = nn.Conv2d(c4, 1, 4)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        return self.judge(self.look(clips)[:, :, 0]).flatten(1).float()
+
+    @torch.no_grad()
+    def clip_singular_values(self) -> None:
+        """Keeps D's slope bounded: singular values of every kernel at most 1, γ of every batch norm in [0.01 σ, σ].
+
+        σ is the running deviation that the norm divides by, so that γ / σ, its slope, is at most 1 as well.
+        """
+        for module in self.modules():
+            if isinstance(module, (nn.Conv2d, nn.Conv3d)):
+                module.weight.copy_(with_clipped_singular_values(module.weight.flatten(1)).view_as(module.weight))
+            elif isinstance(module, nn.BatchNorm3d):
+                assert module.running_var is not None
+                sigma = module.running_var.sqrt()
+                module.weight.clamp_(0.01 * sigma, sigma)
+
+
+def with_clipped_singular_values(matrix: Tensor) -> Tensor:
+    """The matrix (out, rest), out ≤ rest, with every singular value above 1 set to 1.
+
+    With W = U S Vᵀ and W Wᵀ = U S² Uᵀ, the clipped matrix is U min(1, 1/S) Uᵀ W: one small eigenproblem, no long Vᵀ.
+    """
+    squares, u = torch.linalg.eigh(matrix @ matrix.T)
+    shrink = squares.clamp_min(1).rsqrt()
+    return matrix if (shrink == 1).all() else (u * shrink) @ (u.T @ matrix)
+
+
+class TGAN(ClipGAN):
+    """The three networks and their training. clips: how many a step looks at.
+
+    fast=False is the paper's row "TGAN (z1)", which it does not describe: we take it as G fed by z_slow alone. F is
+    left out, and a clip is one picture, 16 times.
+    """
+
+    stride = 1
+    zero = scale = 128.0
+    done: Tensor
+
+    def __init__(self, channels: int = 3, width: float = 1.0, clips: int = 32, fast: bool = True) -> None:
+        super().__init__(channels=channels, width=width, clips=clips, fast=fast)
+        self.clips = clips
+        self.frames_per_step = clips * self.length
+        self.temporal = TemporalGenerator(width) if fast else None
+        self.generator = ImageGenerator(channels, width, fast)
+        self.critic = Critic(channels, width)
+        self.register_buffer("done", torch.zeros((), dtype=torch.int64))  # steps, to know when to clip
+        for name, weight in self.named_parameters():
+            if weight.ndim > 1:
+                nn.init.uniform_(weight, -0.01, 0.01)
+            elif name.endswith("bias"):
+                nn.init.zeros_(weight)
+
+    def optimizers(self) -> dict[str, torch.optim.Optimizer]:
+        """RMSprop for G and F together, which climb the loss that D descends."""
+        drawing = [weight for name, weight in self.named_parameters() if not name.startswith("critic.")]
+        return {
+            "g": torch.optim.RMSprop(drawing, **RMSPROP, maximize=True),
+            "d": torch.optim.RMSprop(self.critic.parameters(), **RMSPROP),
+        }
+
+    def train_step(
+        self, windows: Windows, optimizers: dict[str, torch.optim.Optimizer], rng: torch.Generator
+    ) -> dict[str, Tensor]:
+        """G, F and D move at once on the same fakes: one backward pass of E[D(fake)] - E[D(real)] serves all three.
+
+        losses: d_loss, that difference (its negative estimates the Wasserstein distance), and g_loss = -E[D(fake)].
+        """
+        frames, _ = windows.draw(self.clips, rng)
+        real = self.to_values(frames).transpose(1, 2)  # (N, C, T, 64, 64)
+        with self.autocast():
+            fake_score = self.critic(self.draw(self.clips, self.length, rng, None)).mean()
+            d_loss = fake_score - self.critic(real).mean()
+        for optimizer in optimizers.values():
+            optimizer.zero_grad()
+        d_loss.backward()
+        optimizers["g"].step()
+        optimizers["d"].step()
+        self.done += 1
+        if self.done % CLIP_EVERY == 0:
+            self.critic.clip_singular_values()
+        return {"d_loss": d_loss.detach(), "g_loss": -fake_score.detach()}
+
+    def draw(self, n: int, frames: int, rng: torch.Generator, d: int | None) -> Tensor:
+        if d is not None:
+            raise ValueError(f"TGAN knows no categories, so it cannot draw d={d}: leave d out.")
+        if frames > self.length:
+            raise ValueError(f"TGAN draws clips of at most {self.length} frames, got frames={frames}.")
+        z_slow = 2 * torch.rand(n, LATENT, generator=rng, device=rng.device) - 1  # U(-1, 1)
+        if self.temporal is None:
+            return self.generator(z_slow, None)[:, :, None].expand(-1, -1, frames, -1, -1)
+        z_fast = self.temporal(z_slow)[:, :frames].reshape(n * frames, LATENT)
+        pictures = self.generator(z_slow.repeat_interleave(frames, dim=0), z_fast)  # (N·T, C, 64, 64)
+        return pictures.unflatten(0, (n, frames)).transpose(1, 2)
+
+
+def without_beta(norm: nn.Module) -> nn.Module:
+    """A batch norm that scales by γ and does not shift."""
+    norm.register_parameter("bias", None)
+    return norm

@@ -1,0 +1,198 @@
+"""fit and load for the baselines: the loop, callbacks and checkpoints of `animlab.fit`, around another model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from textwrap import shorten
+from typing import Any
+
+import numpy as np
+import torch
+
+from .. import checkpoints
+from ..datasets import Clips
+from ..processes import Processes
+from ..state import TrainingDiverged, check_same, optimizer_tensors, restore_optimizer
+from ..training import Callback, Precision, Run, check_frames, choose_precision, keep_freed_memory, train
+from .clip_gan import ClipGAN
+from .mocogan import MoCoGAN
+from .tgan import TGAN
+from .windows import Windows
+
+MODELS: dict[str, Callable[..., ClipGAN]] = {
+    "mocogan": MoCoGAN,  # 10 images and 3 clips a step, the published program's defaults
+    "mocogan-32": partial(MoCoGAN, images=32, clips=32, noise=0.1),  # what its users report for the actions
+    "tgan": TGAN,
+    "tgan-z1": partial(TGAN, fast=False),  # the paper's first row in Tab. 5
+}
+CLASSES: dict[str, type[ClipGAN]] = {"MoCoGAN": MoCoGAN, "TGAN": TGAN}
+
+
+def fit(
+    clips: Clips,
+    model: str = "mocogan",
+    steps: int = 2000,
+    seed: int = 0,
+    out: str | Path | None = None,
+    *,
+    width: float = 1.0,
+    seconds: float | None = None,
+    precision: Precision = "auto",
+    device: str | None = None,
+    resume: bool = False,
+    callbacks: Sequence[Callback] = (),
+    sample_every: int = 100,
+    checkpoint_every: int = 500,
+    keep: int = 0,
+    progress: bool = True,
+) -> Run:
+    """Trains a baseline on random clips, as published, and gives back a Run whose model is a ClipGAN.
+
+    >>> run = animlab.baselines.fit(clips, model="mocogan", steps=2000, seed=0, out="runs/mocogan", width=0.25)
+    >>> run.model.animate(frames=16, seed=3)      # (16, 64, 64, C) uint8
+
+    model: a name in MODELS. MoCoGAN learns from 16 frames, every other one, of clips of 32 and more, and is told the
+    classes that the data set names; TGAN from 16 frames in a row. The other arguments are those of `animlab.fit`; a
+    callback's record holds the model as it is, for neither paper averages its weights. `frames/s` counts real frames.
+
+    Raises ValueError for an unknown model, for frames or clips that cannot be trained on and for several processes;
+    FileExistsError, TrainingDiverged and MemoryError as `animlab.fit` does.
+    """
+    if model not in MODELS:
+        raise ValueError(f"No baseline is named {model!r}; there are {', '.join(map(repr, MODELS))}.")
+    if steps < 1:
+        raise ValueError(f"Training needs at least one step, got steps={steps}.")
+    check_frames(clips.frames)
+    processes = Processes.here(device)
+    if processes.count > 1:
+        raise ValueError(f"The baselines are trained by one process, not by {processes.count}.")
+    if processes.device.type == "cpu":
+        keep_freed_memory()
+    settings = {
+        "dataset": clips.name,
+        "seed": seed,
+        "model": model,
+        "precision": choose_precision(precision, processes.device),
+    }
+    state = ClipTraining.start(model, clips, width, settings, processes)
+    limit = math.inf if seconds is None else seconds
+    return train(state, clips, steps, limit, out, resume, callbacks, sample_every, checkpoint_every, keep, progress)
+
+
+@dataclass
+class ClipTraining:
+    """Everything that a next step depends on, as TrainingState is for our model."""
+
+    gan: ClipGAN
+    optimizers: dict[str, torch.optim.Optimizer]
+    windows: Windows
+    rng: torch.Generator
+    settings: dict[str, Any]
+    processes: Processes
+    step: int = 0
+    saved: int = 0
+
+    @classmethod
+    def start(
+        cls, model: str, clips: Clips, width: float, settings: dict[str, Any], processes: Processes
+    ) -> ClipTraining:
+        """Fresh networks from the seed. The caller's random state is left alone."""
+        kind = CLASSES["MoCoGAN" if model.startswith("mocogan") else "TGAN"]
+        windows = Windows(clips, kind.length, kind.stride)
+        options = {"categories": windows.categories} if kind is MoCoGAN else {}
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(settings["seed"])
+            gan = MODELS[model](channels=clips.frames.shape[3], width=width, **options).to(processes.device)
+        gan.card, gan.bf16 = settings, settings["precision"] == "bf16"
+        rng = torch.Generator(processes.device).manual_seed(settings["seed"])
+        return cls(gan, gan.optimizers(), windows, rng, settings, processes)
+
+    @property
+    def batch(self) -> int:
+        """Real frames a step."""
+        return self.gan.frames_per_step
+
+    @property
+    def width(self) -> float:
+        """Of the networks."""
+        return self.gan.config["width"]
+
+    def advance(self, frames: np.ndarray) -> dict[str, float]:
+        """One step; `frames` are those that the windows were made for."""
+        self.gan.train()
+        losses = self.gan.train_step(self.windows, self.optimizers, self.rng)
+        self.step += 1
+        return {name: value.item() for name, value in losses.items()}
+
+    def model(self) -> ClipGAN:
+        """The model, which always is the newest step."""
+        return self.gan
+
+    def save(self, out: Path, keep: int = 0) -> None:
+        """Writes the checkpoint; `keep` older ones stay."""
+        self.settings["steps"] = self.step
+        tensors = checkpoints.with_prefix("gan.", self.gan.state_dict())
+        for name, optimizer in self.optimizers.items():
+            tensors |= checkpoints.with_prefix(f"training.{name}.", optimizer_tensors(optimizer))
+        tensors["training.rng"] = self.rng.get_state()
+        for name, tensor in tensors.items():
+            if not tensor.isfinite().all():
+                raise self.diverged(f"{name} is not finite")
+        if keep and self.saved:
+            checkpoints.set_aside(out, self.saved, keep)
+        checkpoints.write_checkpoint(out, tensors, self._header())
+        self.saved = self.step
+
+    def restore(self, out: Path) -> None:
+        """Takes up the run that was saved in `out`; ValueError where it was begun with other settings."""
+        tensors, header = checkpoints.read_checkpoint(checkpoints.file_of(out))
+        if "baseline" not in header:
+            raise ValueError(f"{out} holds no baseline, so none can be resumed from it: name another place.")
+        check_same(out, header, self._header(), ("baseline", "config", "card"))
+        self.gan.load_state_dict(checkpoints.without_prefix("gan.", tensors))
+        for name, optimizer in self.optimizers.items():
+            restore_optimizer(optimizer, checkpoints.without_prefix(f"training.{name}.", tensors))
+        self.rng.set_state(tensors["training.rng"])
+        self.step = self.saved = self.settings["steps"] = header["card"]["steps"]
+
+    def diverged(self, what: str) -> TrainingDiverged:
+        """The error to raise where `what` went wrong."""
+        return TrainingDiverged(f"Training diverged at step {self.step}: {what}; {self.kept()}. Try another seed.")
+
+    def kept(self) -> str:
+        """What an error leaves, in words."""
+        return f"the checkpoint of step {self.saved} is intact" if self.saved else "nothing was saved"
+
+    def _header(self) -> dict[str, Any]:
+        return {
+            "format": checkpoints.FORMAT,
+            "baseline": type(self.gan).__name__,
+            "config": self.gan.config,
+            "card": self.settings,
+        }
+
+
+def load(path: str | Path, device: torch.device | str = "cpu") -> ClipGAN:
+    """A trained baseline: a run's folder or a .safetensors file, looked for as `animlab.load` does.
+
+    Raises FileNotFoundError or CheckpointError, each with one sentence that says why.
+    """
+    place = checkpoints.find(path)
+    tensors, header = checkpoints.read_checkpoint(place, ("gan.",))
+    if header.get("baseline") not in CLASSES:
+        raise checkpoints.CheckpointError(f"{place} holds no baseline: animlab.load may read it.")
+    try:
+        with torch.random.fork_rng(devices=[]):
+            gan = CLASSES[header["baseline"]](**header["config"])
+        gan.load_state_dict(checkpoints.without_prefix("gan.", tensors))
+        gan.card = header["card"]
+    except (LookupError, TypeError, ValueError, RuntimeError) as error:
+        reason = shorten(f"{type(error).__name__}: {str(error).splitlines()[-1].strip()}", 200)
+        raise checkpoints.CheckpointError(
+            f"{place} does not hold the networks that its header describes ({reason})."
+        ) from None
+    return gan.to(device).eval()
