@@ -31,6 +31,7 @@ __all__ = [
     "Run",
     "TensorBoard",
     "TrainingDiverged",
+    "baselines",
     "filmstrip",
     "fit",
     "load",
@@ -43,9 +44,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """The parts that need matplotlib or a notebook are imported when they are first asked for."""
+    """The parts that need matplotlib or a notebook, and the baselines, are imported when they are first asked for."""
     if name == "LabelPlayer":
         return import_module(".widgets", __name__).LabelPlayer
-    if name in ("plots", "widgets"):
+    if name in ("baselines", "plots", "widgets"):
         return import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -46,6 +46,8 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> Model:
     """
     place = find(path)
     tensors, header = read_checkpoint(place, ("generator.", "discriminator."))
+    if "baseline" in header:
+        raise CheckpointError(f"{place} holds a {header['baseline']}: load it with animlab.baselines.load.")
     try:
         generator, discriminator = build(header)
         generator.load_state_dict(without_prefix("generator.", tensors))

@@ -144,6 +144,10 @@ class TrainingState:
     def restore(self, out: Path) -> None:
         """Takes up the run that was saved in `out`; ValueError where it was begun with other settings."""
         tensors, header = checkpoints.read_checkpoint(checkpoints.file_of(out))
+        if "baseline" in header:
+            raise ValueError(
+                f"{out} holds a {header['baseline']}, which animlab.baselines.fit trains: name another place."
+            )
         if "training.rng" not in tensors:
             raise ValueError(f"{out} holds a finished model without its training state, so it cannot be resumed.")
         mine = checkpoints.describe(self.average, self.discriminator, self.settings)
