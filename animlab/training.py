@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
@@ -27,6 +28,7 @@ from .processes import Processes
 from .state import TrainingDiverged, TrainingState
 
 Precision = Literal["auto", "bf16", "fp32"]
+WARM_UP = 2  # steps that are slower than the others: buffers are allocated, kernels chosen
 
 
 class Trainable(Protocol):
@@ -132,6 +134,50 @@ def fit(
     resume is off, TrainingDiverged where a loss stops being a number, MemoryError where a step needs more than there
     is.
     """
+    state = _start(clips, space, preset, steps, seed, width, precision, device)
+    limit = math.inf if seconds is None else seconds
+    return train(state, clips, steps, limit, out, resume, callbacks, sample_every, checkpoint_every, keep, progress)
+
+
+def estimate(
+    clips: Clips,
+    space: LabelSpace,
+    preset: str | Preset = "stable",
+    steps: int = 2000,
+    *,
+    width: float = 1.0,
+    precision: Precision = "auto",
+    device: str | None = None,
+    timed: int = 5,
+) -> float:
+    """Seconds that `steps` steps of `fit` with these arguments take here, from the median of `timed` of them.
+
+    >>> minutes = animlab.training.estimate(clips, space, "stable", 20_000, width=0.5) / 60
+
+    The steps are those of a run of its own that is then forgotten; some more before them warm up. Callbacks and
+    checkpoints are not counted. Raises what fit raises for arguments that it cannot train with.
+    """
+    state, took = _start(clips, space, preset, steps, 0, width, precision, device), []
+    for _ in range(WARM_UP + max(1, timed)):
+        start = time.perf_counter()
+        with _memory_errors(state):
+            for loss in state.advance(clips.frames).values():
+                float(loss)  # a GPU computes on while Python goes on: this waits for it
+        took.append(time.perf_counter() - start)
+    return steps * median(took[WARM_UP:])
+
+
+def _start(
+    clips: Clips,
+    space: LabelSpace,
+    preset: str | Preset,
+    steps: int,
+    seed: int,
+    width: float,
+    precision: Precision,
+    device: str | None,
+) -> TrainingState:
+    """A run before its first step."""
     values = find_preset(preset)
     processes = Processes.here(device)
     _check(clips.frames, space, values, steps, processes.count)
@@ -144,9 +190,7 @@ def fit(
         "preset_values": asdict(values),
         "precision": choose_precision(precision, processes.device),
     }
-    state = TrainingState.start(space, clips.frames.shape[3], width, settings, processes)
-    limit = math.inf if seconds is None else seconds
-    return train(state, clips, steps, limit, out, resume, callbacks, sample_every, checkpoint_every, keep, progress)
+    return TrainingState.start(space, clips.frames.shape[3], width, settings, processes)
 
 
 def train(

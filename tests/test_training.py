@@ -12,6 +12,7 @@ from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -463,6 +464,29 @@ def test_a_time_limit_ends_the_call(seconds, most):
     run = small_fit(steps=10**9, seconds=seconds)
     assert (run.step > 0) == (seconds > 0) and run.step <= most and not run.interrupted
     assert time.perf_counter() - began < seconds + 10
+
+
+def test_an_estimate_takes_the_usual_step(tmp_path, monkeypatch):
+    """Steps of known length, by a clock of the test's own."""
+    advance, lengths, now = TrainingState.advance, iter([50, 9, 2, 3, 70]), [0.0]
+
+    def slow(*args):
+        now[0] += next(lengths)
+        return advance(*args)
+
+    monkeypatch.chdir(tmp_path)
+    before = torch.get_rng_state()
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingState, "advance", slow)
+        patch.setattr("animlab.training.time", SimpleNamespace(perf_counter=lambda: now[0]))
+        seconds = animlab.training.estimate(make_clips(), SPACE, SMALL["stable"], 20, width=0.1, timed=3)
+    assert seconds == 20 * 3 and list(lengths) == []  # the median of 2, 3 and 70; 50 and 9 warmed up
+    assert torch.equal(torch.get_rng_state(), before) and list(tmp_path.iterdir()) == []
+
+
+def test_an_estimate_refuses_what_fit_refuses():
+    with pytest.raises(ValueError, match=r"^Training needs at least one frame, got none\.$"):
+        animlab.training.estimate(make_clips(np.zeros((0, 64, 64, 3), np.uint8)), SPACE)
 
 
 def test_earlier_checkpoints_are_kept_to_a_number(tmp_path):
