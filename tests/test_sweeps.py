@@ -161,9 +161,7 @@ def test_a_worker_killed_in_mid_cell_loses_nothing_and_runs_nothing_twice(notebo
     names = {cell_name(each) for each in cells}
     assert counted(folder, "done") == dict.fromkeys(names, 1)  # nothing missing, nothing twice
     assert counted(folder, "begun") == dict.fromkeys(names, 1) | {cell_name(cell): 2}
-    assert {line["cell"] for line in lines(folder)[:2]} == {
-        cell_name(each) for each in cells[:2]
-    }
+    assert {line["cell"] for line in lines(folder)[:2]} == {cell_name(each) for each in cells[:2]}
     for each in cells:
         if each is not cell:
             assert [step for step, _ in steps_of(folder, each)] == list(range(1, 101))
