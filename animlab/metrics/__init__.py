@@ -13,16 +13,42 @@ from .evaluate import evaluate
 from .features import Features, NotInceptionWarning, load_features
 from .images import psnr, ssim
 from .influence import Influence, influence, label_influence, real_influence
+from .label_measures import DCI, Agreement, Smoothness, agreement, dci, mig, monotonicity, sap, settling, smoothness
+from .matching import Copying, Match, Matcher, best_match, copying, nearest_frames
+from .protocols import (
+    AnimationProtocol,
+    AnimationScores,
+    RedrawScores,
+    animation_protocol,
+    random_sweeps,
+    redraw_protocol,
+)
+from .redrawing import Redrawn, redraw
 from .score import animation_score
 
 __all__ = [
+    "DCI",
+    "Agreement",
+    "AnimationProtocol",
+    "AnimationScores",
+    "Copying",
     "Estimate",
     "Features",
     "Influence",
+    "Match",
+    "Matcher",
     "NotInceptionWarning",
     "PrecisionRecall",
+    "RedrawScores",
+    "Redrawn",
+    "Smoothness",
     "Statistics",
+    "agreement",
+    "animation_protocol",
     "animation_score",
+    "best_match",
+    "copying",
+    "dci",
     "evaluate",
     "frechet_distance",
     "inception_score",
@@ -30,8 +56,17 @@ __all__ = [
     "kernel_distance",
     "label_influence",
     "load_features",
+    "mig",
+    "monotonicity",
+    "nearest_frames",
     "precision_recall",
     "psnr",
+    "random_sweeps",
     "real_influence",
+    "redraw",
+    "redraw_protocol",
+    "sap",
+    "settling",
+    "smoothness",
     "ssim",
 ]

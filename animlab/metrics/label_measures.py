@@ -1,0 +1,260 @@
+"""Numbers for labels, which the paper lacks: is a sweep smooth, does it go one way, is d a kind, is c one factor?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from scipy.spatial.distance import pdist
+from scipy.stats import spearmanr
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.metrics import adjusted_rand_score, mutual_info_score, normalized_mutual_info_score
+from sklearn.svm import LinearSVC
+
+from ..labels import Labels
+from ..networks import Generator
+
+BINS = 20  # of a continuous variable, where mutual information is counted
+KINDS = 20  # a factor of whole numbers with at most so many values is a kind, not a quantity
+
+
+@dataclass(frozen=True)
+class Smoothness:
+    """How even a sweep's steps are (jump, 1 to T - 1) and how straight they go (bend, 0 to 2); see `smoothness`."""
+
+    jump: float
+    bend: float
+
+
+def smoothness(frames: np.ndarray) -> Smoothness:
+    """Does a sweep move evenly, or does it stand still and jump?
+
+    With v_t = x_{t+1} - x_t, the pictures' differences, and |·| the root mean square over pixels:
+    jump = max |v_t| / mean |v_t|: 1 where all steps are equal, T - 1 where one step does everything.
+    bend = mean |v_{t+1} - v_t| / mean |v_t|: 0 where every step repeats the one before, √3 for frames without any
+    relation, 2 where each step undoes the one before. Lower is smoother, of both; a frozen sweep gives NaN, for it has
+    no step to speak of.
+
+    An edge that moves bends even though its motion is steady, since pixels switch on and off; so compare with
+    real clips of as many frames, not with 0. frames: uint8 (T, H, W, C), T at least 3.
+
+    Source: defined here; second differences as in Karras et al., A style-based generator architecture, 2019 (perceptual
+    path length), which are about pairs of labels, not about a sweep.
+    """
+    _check_sweep(frames)
+    x = frames.reshape(len(frames), -1).astype(np.float64)
+    steps = np.diff(x, axis=0)
+    sizes, bends = _rms(steps), _rms(np.diff(steps, axis=0))
+    if sizes.mean() == 0:
+        return Smoothness(float("nan"), float("nan"))
+    return Smoothness(float(sizes.max() / sizes.mean()), float(bends.mean() / sizes.mean()))
+
+
+def monotonicity(frames: np.ndarray) -> float:
+    """Does a sweep go one way? Spearman's ρ, over all pairs of frames, of |i - j| and of how unlike the frames are.
+
+    Unlike: root of the mean squared difference. 1 where pictures further apart on the sweep are always further apart to
+    look at; about 0 where the frames are in random order; low or negative where the picture comes back to where it
+    began (there and back again). NaN for a frozen sweep. A small object that has moved by more than its own size is as
+    unlike as it gets, which holds ρ below 1 however steady it goes: compare with real clips.
+
+    frames: uint8 (T, H, W, C), T at least 3. Source: Mantel, The detection of disease clustering, 1967 (correlation of
+    two distance matrices), on ranks.
+    """
+    _check_sweep(frames)
+    places = np.arange(len(frames), dtype=float)[:, None]
+    unlike = pdist(frames.reshape(len(frames), -1).astype(np.float64))
+    if unlike.max() == 0:
+        return float("nan")
+    return float(spearmanr(pdist(places), unlike).statistic)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Two ways of sorting the same frames. nmi: 0 to 1; ari: 1 for the same, 0 for chance, below 0 for worse."""
+
+    nmi: float
+    ari: float
+
+
+def agreement(d: np.ndarray, truth: np.ndarray) -> Agreement:
+    """Does d sort frames as people do? d: (N,) whole numbers, which d was read; truth: (N,), the class or clip.
+
+    nmi = I(d; truth) / mean of their entropies: 0 for no relation, 1 where each says the other; rises with the number
+    of kinds by chance alone. ari = (pairs on which they agree - expected) / (possible - expected): free of that. Names
+    of kinds do not matter to either. Higher is better. Sources: Strehl and Ghosh, Cluster ensembles, 2002; Hubert and
+    Arabie, Comparing partitions, 1985; computed by scikit-learn.
+    """
+    if d.shape != truth.shape or d.ndim != 1:
+        raise ValueError(f"agreement compares two rows of labels (N,), got {d.shape} and {truth.shape}.")
+    return Agreement(float(normalized_mutual_info_score(truth, d)), float(adjusted_rand_score(truth, d)))
+
+
+def mig(codes: np.ndarray, factors: np.ndarray) -> float:
+    """Mutual information gap: does each true factor have one code of its own? 0 to 1, higher is better.
+
+    Mean over factors v_k of (I(code_1; v_k) - I(code_2; v_k)) / H(v_k), for the two codes that know most about v_k. A
+    factor that two codes share, or that none knows, counts 0; a code that carries two factors is not punished.
+    Continuous columns are cut into 20 bins of equal counts, so that 1 can be reached; with few frames chance alone
+    gives something (hold it against shuffled rows). Factors that never change are left out.
+
+    codes: (N, n), factors: (N, k). Source: Chen et al., Isolating sources of disentanglement, 2018.
+    """
+    codes, factors = _checked(codes, factors)
+    binned = [_binned(code) for code in codes.T]
+    gaps = []
+    for factor in factors.T:
+        truth = _binned(factor)
+        known = sorted((mutual_info_score(truth, code) for code in binned), reverse=True)
+        gaps.append((known[0] - (known[1] if len(known) > 1 else 0)) / mutual_info_score(truth, truth))
+    return float(np.mean(gaps))
+
+
+@dataclass(frozen=True)
+class DCI:
+    """disentanglement: one factor a code; completeness: one code a factor; informativeness: R² or accuracy gained."""
+
+    disentanglement: float
+    completeness: float
+    informativeness: float
+
+
+def dci(codes: np.ndarray, factors: np.ndarray, seed: int = 0) -> DCI:
+    """Disentanglement, completeness, informativeness: each 0 to 1, higher is better.
+
+    Forests of 50 trees predict each factor from all codes; R_jk is the importance of code j for factor k (columns sum
+    to 1). disentanglement = Σ_j ρ_j (1 - H(R_j·)), H the entropy of the row in units of log k, ρ_j its share of all
+    importance: does code j serve one factor only? completeness = mean over k of 1 - H(R_·k), in units of log n: is
+    factor k served by one code only? informativeness: on the half of the rows that the forests have not seen, R² of a
+    quantity; for kinds, the share of what guessing the commonest gets wrong that is now right; none below 0. Without it
+    the first two say nothing: importances of forests that predict nothing are arbitrary, and near uniform.
+
+    With one code disentanglement is judged alone and completeness is 1; with one factor the reverse. codes: (N, n),
+    factors: (N, k), N at least 20, rows independent (or the halves leak). Source: Eastwood and Williams, A framework
+    for the quantitative evaluation of disentangled representations, 2018; forests from scikit-learn.
+    """
+    codes, factors = _checked(codes, factors)
+    if len(codes) < 20:
+        raise ValueError(f"dci needs at least 20 rows, got {len(codes)}.")
+    order = np.random.default_rng(seed).permutation(len(codes))
+    train, test = order[::2], order[1::2]
+    importance, informed = [], []
+    for factor in factors.T:
+        kind = _is_kind(factor)
+        forest = (RandomForestClassifier if kind else RandomForestRegressor)(
+            50, max_features=None, min_samples_leaf=2, random_state=seed, n_jobs=1
+        )
+        forest.fit(codes[train], factor[train])
+        importance.append(forest.feature_importances_)
+        reached = forest.score(codes[test], factor[test])
+        guess = np.unique(factor[test], return_counts=True)[1].max() / len(test) if kind else 0.0
+        informed.append(max(0.0, (reached - guess) / (1 - guess)) if guess < 1 else 0.0)
+    r = np.array(importance).T  # (n codes, k factors)
+    shares = r.sum(axis=1) / r.sum()
+    disentangled = float((shares * _concentration(r)).sum())
+    return DCI(disentangled, float(_concentration(r.T).mean()), float(np.mean(informed)))
+
+
+def sap(codes: np.ndarray, factors: np.ndarray) -> float:
+    """Separated attribute predictability: how much better is the best single code than the next? 0 to 1, higher better.
+
+    Mean over factors of S_1 - S_2, where S_j is how well code j ALONE predicts the factor by a straight line: squared
+    correlation for a quantity; for kinds the accuracy of a linear classifier, above guessing, as a share of what
+    guessing gets wrong. Blind to relations that bend. codes: (N, n), factors: (N, k). Source: Kumar, Sattigeri and
+    Balakrishnan, Variational inference of disentangled latent concepts, 2018; theirs takes plain accuracy.
+    """
+    codes, factors = _checked(codes, factors)
+    gaps = []
+    for factor in factors.T:
+        scores = sorted((_line(code, factor) for code in codes.T), reverse=True)
+        gaps.append(scores[0] - (scores[1] if len(scores) > 1 else 0.0))
+    return float(np.mean(gaps))
+
+
+@torch.no_grad()
+def settling(generator: Generator, labels: int = 64, steps: int = 5, seed: int = 0) -> dict[str, float]:
+    """Does the picture come to rest beyond the range of c? For each c_j, the way from 1 to 2 and from 0 to -1 against
+    the way from 0 to 1: the mean of the first two, over the third.
+
+    A way is the sum of mean |Δ| of the picture over `steps` equal steps, mean over `labels` random labels. 0: it stops
+    dead at the ends of the range; 1: it goes on as before; above 1: it speeds up. Contrast counts as motion, so a
+    picture whose figure has come to rest may still score near 1 (notebook 03). Defined here, for the claim of the
+    paper's Fig. 5.
+    """
+    space = generator.space
+    base = space.sample(labels, torch.Generator().manual_seed(seed))
+    device = next(generator.parameters()).device
+    was_training = generator.training
+    generator.eval()
+
+    def way(j: int, start: float, stop: float) -> float:
+        pictures = []
+        for value in torch.linspace(start, stop, steps + 1):
+            c = base.c.clone()
+            c[:, j] = value
+            pictures.append(generator(Labels(base.z, base.d, c).to(device)).float())
+        return sum((after - before).abs().mean().item() for before, after in pairwise(pictures))
+
+    found = {}
+    for j in range(space.n_c):
+        inside = way(j, 0.0, 1.0)
+        outside = (way(j, 1.0, 2.0) + way(j, 0.0, -1.0)) / 2
+        found[f"c{j}"] = outside / inside if inside > 0 else float("nan")
+    generator.train(was_training)
+    return found
+
+
+def _check_sweep(frames: np.ndarray) -> None:
+    if frames.dtype != np.uint8 or frames.ndim != 4 or len(frames) < 3:
+        raise ValueError(f"A sweep is uint8 (at least 3 frames, H, W, C), got {frames.dtype} {frames.shape}.")
+
+
+def _rms(differences: np.ndarray) -> np.ndarray:
+    return np.sqrt((differences**2).mean(axis=1))
+
+
+def _checked(codes: np.ndarray, factors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both as float64, without the factors that never change."""
+    if codes.ndim != 2 or factors.ndim != 2 or len(codes) != len(factors) or not codes.shape[1]:
+        raise ValueError(f"Codes (N, n) and factors (N, k) go row by row, got {codes.shape} and {factors.shape}.")
+    changing = factors[:, (factors != factors[:1]).any(axis=0)].astype(np.float64)
+    if not changing.shape[1]:
+        raise ValueError("None of the factors changes, so there is nothing to find in the codes.")
+    return codes.astype(np.float64), changing
+
+
+def _is_kind(values: np.ndarray) -> bool:
+    return bool((values == values.round()).all()) and len(np.unique(values)) <= KINDS
+
+
+def _binned(values: np.ndarray) -> np.ndarray:
+    """Whole numbers: few values keep one each, many fall into 20 bins of (nearly) equal counts."""
+    names, places = np.unique(values, return_inverse=True)
+    if len(names) <= BINS:
+        return places
+    edges = np.quantile(values, np.linspace(0, 1, BINS + 1)[1:-1])
+    return np.searchsorted(edges, values, side="right")
+
+
+def _concentration(rows: np.ndarray) -> np.ndarray:
+    """1 - entropy of each row, in units of the largest: 1 for all in one place, 0 for evenly spread."""
+    if rows.shape[1] == 1:
+        return np.ones(len(rows))
+    total = rows.sum(axis=1, keepdims=True)
+    p = np.divide(rows, total, out=np.full_like(rows, 1 / rows.shape[1]), where=total > 0)
+    logs = np.log(p, out=np.zeros_like(p), where=p > 0)
+    return 1 + (p * logs).sum(axis=1) / np.log(rows.shape[1])
+
+
+def _line(code: np.ndarray, factor: np.ndarray) -> float:
+    """How well one code alone predicts a factor, 0 to 1."""
+    if code.std() == 0:
+        return 0.0
+    if not _is_kind(factor):
+        return float(np.corrcoef(code, factor)[0, 1] ** 2)
+    column = ((code - code.mean()) / code.std())[:, None]
+    guess = np.unique(factor, return_counts=True)[1].max() / len(factor)
+    accuracy = LinearSVC(C=1.0, max_iter=5000, random_state=0).fit(column, factor).score(column, factor)
+    return float(max(0.0, (accuracy - guess) / (1 - guess)))
