@@ -1,0 +1,233 @@
+"""Notebook 04: its loop is the library's, its file of results is whole and right, its checks tell right from wrong."""
+
+import json
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import nbformat
+import numpy as np
+import papermill
+import pytest
+import torch
+
+import animlab
+from animlab import metrics
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOK = nbformat.read(ROOT / "notebooks" / "04_full_training.ipynb", as_version=4)
+SOLUTIONS = nbformat.read(ROOT / "notebooks" / "solutions" / "04_full_training.ipynb", as_version=4)
+
+
+def cells(notebook, tag):
+    return [cell.source for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
+
+
+def answers(notebook):
+    """The cell above each check cell."""
+    return [
+        before.source
+        for before, cell in zip(notebook.cells, notebook.cells[1:])
+        if "check" in cell.metadata.get("tags", [])
+    ]
+
+
+@pytest.fixture(scope="module")
+def by_hand():
+    """What the notebook's own definition cells define."""
+    names = {"torch": torch, "np": np, "animlab": animlab, "json": json, "time": time}
+    for source in cells(NOTEBOOK, "definition"):
+        exec(source, names)
+    return SimpleNamespace(**names)
+
+
+@pytest.fixture(scope="module")
+def clips():
+    return animlab.load_dataset("actions-synthetic", progress=False)
+
+
+@pytest.mark.parametrize("preset", sorted(animlab.PRESETS))
+def test_the_loop_is_the_librarys(by_hand, clips, preset):
+    """The losses of the last step, and the running average that is played, after as many steps of fit in fp32."""
+    space, recipe = animlab.LabelSpace(3, 4, 2), replace(animlab.PRESETS[preset], batch=8)
+    played, losses = by_hand.train(clips.frames, space, recipe, 4, 0.1, 5)
+    run = animlab.fit(clips, space, recipe, 4, 5, width=0.1, precision="fp32", device="cpu", progress=False)
+    for name, value in losses.items():
+        assert value == pytest.approx(run.history[name][-1], rel=1e-3, abs=1e-4), name
+    for (name, mine), theirs in zip(played.named_parameters(), run.model.generator.parameters()):
+        assert (mine - theirs).abs().max() < 1e-3, name  # Adam's steps are 2e-4, and 0 where a gradient is nothing
+
+
+def test_the_diary_adds_up_over_sittings(by_hand, clips, tmp_path):
+    space, file = animlab.LabelSpace(3, 4, 2), tmp_path / "run" / "diary.jsonl"
+    recipe, seen, seconds = replace(animlab.PRESETS["paper"], batch=8), [], []
+    for steps in (5, 8, 8):  # the last has nothing left to do
+        run = animlab.fit(
+            clips, space, recipe, steps, out=tmp_path / "run", width=0.1, resume=True, sample_every=2, progress=False,
+            callbacks=[by_hand.Diary(file)],
+        )  # fmt: skip
+        seen.append(run.history.get("lambda_c", np.zeros(0)))
+        seconds.append(run.seconds)
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [line["step"] for line in lines] == [2, 4, 5, 6, 8]
+    values = np.concatenate(seen)
+    for line, part in zip(lines, np.split(values, [2, 4, 5, 6])):
+        assert line["lambda_c"] == pytest.approx(part.mean(), rel=1e-5)
+    noted = sum(line["seconds"] for line in lines)
+    assert 0.5 * sum(seconds) < noted < 1.5 * sum(seconds)
+    assert all(line["processor_seconds"] >= 0 for line in lines)
+
+
+# The file of results, as the sweep of notebook 05 reads it.
+
+PARAMETERS = {
+    "dataset": "actions-synthetic", "n_z": 2, "n_d": 3, "n_c": 2, "preset": "paper", "width": 0.1,
+    "batch": 8, "seed": 3, "lambda_c": 5.0, "ema": 0.9, "label_view": "blurred", "precision": "fp32",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory):
+    """The folder of a run of three steps that was then asked for five; what its result.json said each time."""
+    folder = tmp_path_factory.mktemp("full")
+    results = []
+    for steps in (3, 5):
+        papermill.execute_notebook(
+            ROOT / "notebooks" / "04_full_training.ipynb", None,
+            PARAMETERS | {"steps": steps, "out": str(folder / "run"), "samples": 1, "keep": 1, "demo_steps": 2},
+            cwd=folder, kernel_name="python3", progress_bar=False, execution_timeout=300,
+        )  # fmt: skip
+        results.append(json.loads((folder / "run" / "result.json").read_text()))
+    return folder / "run", results
+
+
+def test_result_names_the_parameters_it_was_made_with(executed):
+    for steps, result in zip((3, 5), executed[1]):
+        assert result["parameters"] == PARAMETERS | {"steps": steps}
+        assert result["steps"] == steps
+
+
+def test_result_goes_on_where_the_run_does(executed):
+    _, (before, after) = executed
+    assert after["seconds"] > before["seconds"] > 0
+    assert after["processor_seconds"] > before["processor_seconds"] > 0
+
+
+def test_result_holds_what_the_checkpoint_shows(executed, clips):
+    folder, (_, result) = executed
+    model = animlab.load(folder)
+    assert model.card["steps"] == 5 and model.card["preset"] == "custom"
+    expected = metrics.label_influence(model.generator, pairs=128, seed=3)
+    assert result["influence"].keys() == expected.keys() == {"c0", "c1", "d", "z"}
+    for name, found in expected.items():
+        assert result["influence"][name] == pytest.approx(vars(found), rel=1e-3)
+    assert result["real_influence"] == pytest.approx(vars(metrics.real_influence(clips.frames, clips.clips)), rel=1e-5)
+    last = json.loads((folder / "diary.jsonl").read_text().splitlines()[-1])
+    assert result["losses"] == {name: last[name] for name in ("d_loss", "g_loss", "lambda_d", "lambda_c")}
+    assert result["machine"].keys() == {"device", "cores", "threads", "torch", "animlab"}
+
+
+def test_the_run_is_what_fit_makes_of_the_parameters(executed, clips):
+    """Every parameter arrives: the same run, started by hand, draws the same pictures."""
+    recipe = replace(animlab.PRESETS["paper"], batch=8, lambda_c=5.0, ema=0.9, label_view="blurred")
+    run = animlab.fit(
+        clips, animlab.LabelSpace(2, 3, 2), recipe, 5, 3, width=0.1, precision="fp32", progress=False
+    )  # fmt: skip
+    labels = run.model.space.sample(8, torch.Generator().manual_seed(0))
+    apart = animlab.load(executed[0]).frames(labels).astype(int) - run.model.frames(labels)
+    assert abs(apart).max() <= 1
+
+
+def test_what_is_kept_plays(executed):
+    folder, _ = executed
+    kept = animlab.load(folder / "to-keep.safetensors")
+    apart = kept.animate(seed=1).astype(int) - animlab.load(folder).animate(seed=1)
+    assert abs(apart).max() <= 2 and kept.discriminator is not None
+    assert animlab.load(folder / "step-3.safetensors").card["steps"] == 3
+
+
+# The exercises: their check cells against the worked answers and against plausible wrong ones.
+
+
+@pytest.fixture
+def names(clips, tmp_path):
+    """What the cells above the exercises leave to them, with smaller batches."""
+    names = {
+        "animlab": animlab, "replace": replace, "shutil": shutil, "clips": clips, "space": animlab.LabelSpace(2, 3, 2),
+        "recipe": replace(animlab.PRESETS["stable"], batch=16), "seed": 0, "demo_steps": 2, "demos": tmp_path,
+    }  # fmt: skip
+    (source,) = [cell.source for cell in SOLUTIONS.cells if cell.source.startswith("def small_run")]
+    exec(source, names)
+    return names
+
+
+@pytest.mark.parametrize("exercise", range(4))
+def test_the_worked_answer_is_right(exercise, names, capsys):
+    assert cells(NOTEBOOK, "check") == cells(SOLUTIONS, "check"), "the solutions use other check cells"
+    exec(answers(SOLUTIONS)[exercise], names)
+    exec(cells(NOTEBOOK, "check")[exercise], names)
+    assert "Right" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("exercise", range(4))
+def test_an_unanswered_exercise_says_so(exercise, names, capsys):
+    exec(answers(NOTEBOOK)[exercise], names)
+    exec(cells(NOTEBOOK, "check")[exercise], names)
+    assert capsys.readouterr().out.startswith("Not yet")
+
+
+FOLLOWER = """
+class FirstBelow(animlab.Callback):
+    def __init__(self, name, limit, window):
+        self.name, self.limit, self.window, self.values, self.step = name, limit, window, [], None
+    def on_step(self, record):
+        self.values.append(record.losses[self.name])
+        if CONDITION:
+            self.step = STEP
+"""
+FULL = "len(self.values) >= self.window"
+LOW = "sum(self.values[-self.window:]) / len(self.values[-self.window:]) < self.limit"
+
+
+def follower(condition, step="record.step"):
+    return FOLLOWER.replace("CONDITION", condition).replace("STEP", step)
+
+
+def may(**changed):
+    right = {"steps": True, "seed": False, "batch": False, "width": False, "keep": True, "lambda_c": False}
+    return f"may_change = {right | changed}"
+
+
+WRONG = [
+    (0, "plan = lambda p, n, b, s: p * n // b", "Two numbers", "steps alone"),
+    (0, "plan = lambda p, n, b, s: (p * n // b, p * n // b * s / 60)", "the rest needs a step", "rounds down"),
+    (0, "plan = lambda p, n, b, s: (p * n / b, p * n / b * s / 60)", "whole number", "does not round"),
+    (0, "plan = lambda p, n, b, s: (p * -(-n // b), p * -(-n // b) * s / 60)", "round up once", "rounds every pass"),
+    (0, "plan = lambda p, n, b, s: (-(-p * n // b), -(-p * n // b) * s)", "take 6 minutes", "seconds"),
+    (1, "checkpoint_bytes = lambda g, d: 4 * (g + d)", "you say", "what is played"),
+    (1, "checkpoint_bytes = lambda g, d: 4 * (3 * g + 3 * d)", "you say", "without the running average"),
+    (1, "checkpoint_bytes = lambda g, d: 4 * (2 * g + d)", "you say", "without the moments"),
+    (1, "checkpoint_bytes = lambda g, d: 4 * (3 * g + 2 * d)", "you say", "one moment"),
+    (1, "checkpoint_bytes = lambda g, d: 4 * (5 * g + 4 * d)", "you say", "with the gradients"),
+    (1, "checkpoint_bytes = lambda g, d: 4 * g + 3 * d", "you say", "numbers, not bytes"),
+    (2, follower(f"self.step is None and {FULL} and {LOW}").replace("animlab.Callback", "object"), "derives", "no kin"),
+    (2, follower(f"self.step is None and {LOW}"), "Fewer values", "a window that is not full"),
+    (2, follower(f"self.step is None and {FULL} and self.values[-1] < self.limit"), "mean over", "one low value"),
+    (2, follower(f"{FULL} and {LOW}"), "first step counts", "the last step"),
+    (2, follower(f"self.step is None and {FULL} and {LOW}", "len(self.values)"), "resumed", "counts by itself"),
+    (3, may(steps=False), "steps: you say False, but it is accepted", "steps are settled"),
+    (3, may(keep=False), "keep: you say False", "files are training"),
+    (3, may(seed=True), "seed: you say True, but The run in", "another seed"),
+    (3, may(batch=True), "batch: you say True", "another batch"),
+    (3, may(width=True), "width: you say True", "other networks"),
+    (3, may(lambda_c=True), "lambda_c: you say True", "another loss"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("exercise, answer, message, how", WRONG, ids=[row[3] for row in WRONG])
+def test_a_wrong_answer_is_turned_down(exercise, answer, message, how, names):
+    exec(answer, names)
+    with pytest.raises(AssertionError, match=message):
+        exec(cells(NOTEBOOK, "check")[exercise], names)
