@@ -59,9 +59,12 @@ def sweep(
     failed: dict[str, BaseException] = {}
     if missing:
         with _connected(scheduler, min(workers, len(missing))) as client:
-            # The key is the cell's, so that a scheduler that is asked for it twice runs it once.
+            # The key is the cell's, so that a scheduler that is asked for it twice runs it once; keys that begin alike
+            # are a group, which waits at the scheduler, for workers that come late as well.
             futures = [
-                client.submit(run_cell, str(notebook), cell, str(folder), key=f"{folder}/{name}", priority=-place)
+                client.submit(
+                    run_cell, str(notebook), cell, str(folder), key=("cell", str(folder), name), priority=-place
+                )
                 for place, (name, cell) in enumerate(missing.items())
             ]
             name_of = {future.key: name for future, name in zip(futures, missing)}
