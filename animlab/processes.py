@@ -50,7 +50,8 @@ class Processes:
 
     def rand(self, n: int, *shape: int, generator: torch.Generator | None = None) -> Tensor:
         """This process's n rows of count · n rows of U(0, 1) numbers, drawn alike in all processes."""
-        return torch.rand(n * self.count, *shape, generator=generator)[self.rows]
+        device = None if generator is None else generator.device
+        return torch.rand(n * self.count, *shape, generator=generator, device=device)[self.rows]
 
     def join(self, *trained: tuple[nn.Module, torch.optim.Optimizer]) -> None:
         """Make networks and their optimisers count the whole batch."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,17 @@ import torch
 from torch import Tensor
 
 from . import checkpoints
+from .feed import Mapped, feed_of
 from .frames import to_tensor
+from .graph import Captured
 from .labels import LabelSpace
 from .model import Model
 from .networks import Discriminator, Generator
 from .presets import Preset
 from .processes import Processes
 from .step import train_step
+
+LOSSES = ("d_loss", "g_loss", "lambda_d", "lambda_c")
 
 
 class TrainingDiverged(RuntimeError):
@@ -33,7 +37,8 @@ class TrainingDiverged(RuntimeError):
 class TrainingState:
     """Everything that a next step depends on: networks, their running average, optimisers, random state, step count.
 
-    saved: the step of the last checkpoint, 0 before the first.
+    count: the steps done as a GPU knows them, None on the CPU. saved: the step of the last checkpoint, 0 before the
+    first. feed: where the frames come from, found at the first step. work: what makes a step of them.
     """
 
     generator: Generator
@@ -45,8 +50,11 @@ class TrainingState:
     preset: Preset
     settings: dict[str, Any]
     processes: Processes
+    count: Tensor | None = None
     step: int = 0
     saved: int = 0
+    feed: Mapped | None = None
+    work: Callable[[], Tensor] = field(init=False)
 
     @classmethod
     def start(
@@ -64,25 +72,45 @@ class TrainingState:
         g_optimizer = torch.optim.Adam(generator.parameters(), preset.lr_g, preset.betas, fused=True)
         d_optimizer = torch.optim.Adam(discriminator.parameters(), preset.lr_d, preset.betas, fused=True)
         processes.join((generator, g_optimizer), (discriminator, d_optimizer))
-        rng = torch.Generator().manual_seed(settings["seed"])
-        return cls(generator, discriminator, average, g_optimizer, d_optimizer, rng, preset, settings, processes)
+        on_gpu = processes.device.type == "cuda"
+        rng = torch.Generator(processes.device if on_gpu else "cpu").manual_seed(settings["seed"])
+        count = torch.zeros((), device=processes.device) if on_gpu else None
+        return cls(generator, discriminator, average, g_optimizer, d_optimizer, rng, preset, settings, processes, count)
 
-    def advance(self, frames: np.ndarray) -> dict[str, float]:
-        """One step on a fresh random batch of `frames`, of which this process takes its part; the losses as numbers."""
-        batch, part = self.preset.batch, self.processes.rows
-        rows = torch.randint(len(frames), (batch,), generator=self.rng)[part].numpy()
-        real = to_tensor(frames[rows], self.processes.device)
+    def advance(self, frames: np.ndarray) -> dict[str, float] | dict[str, Tensor]:
+        """One step on a fresh random batch of `frames`, of which this process takes its part.
+
+        Its losses are numbers, or on a GPU tensors of one number each, so that nobody has to wait for it.
+        """
+        if self.feed is None or self.feed.frames is not frames:
+            self._feed_on(feed_of(frames, self.rng, self.settings["seed"], self.preset.batch, self.processes.rows))
+        assert self.feed is not None
+        self.feed.prepare(self.step + 1)
+        losses = self.work()
+        self.step += 1
+        return dict(zip(LOSSES, losses.tolist() if losses.device.type == "cpu" else losses.unbind()))
+
+    def _feed_on(self, feed: Mapped) -> None:
+        """Take frames from `feed` from now on. A single process on a GPU captures the step that does."""
+        self.feed, self.work = feed, self._step
+        if self.processes.device.type == "cuda" and self.processes.count == 1:
+            self.work = Captured(self._step, self.rng, (self.g_optimizer, self.d_optimizer))
+
+    def _step(self) -> Tensor:
+        """All of a step that happens on the device: gather, convert, sample, train, average; its losses, (4,)."""
+        assert self.feed is not None
+        batch, part, device = self.preset.batch, self.processes.rows, self.processes.device
+        real = to_tensor(self.feed.take(), device)
         sample = self.generator.space.sample_pairs if self.preset.lambda_still else self.generator.space.sample
-        labels = sample(batch, self.rng)[part].to(self.processes.device)
+        labels = sample(batch, self.rng, self.rng.device)[part].to(device)
         self.generator.train()
         self.discriminator.train()
         losses = train_step(
             self.generator, self.discriminator, self.g_optimizer, self.d_optimizer,
             real, labels, self.preset, self.autocast, partial(self.processes.rand, generator=self.rng),
         )  # fmt: skip
-        self.step += 1
         self._average()
-        return dict(zip(losses, self.processes.mean(torch.stack(list(losses.values()))).tolist()))
+        return self.processes.mean(torch.stack([losses[name] for name in LOSSES]))
 
     @property
     def batch(self) -> int:
@@ -102,8 +130,16 @@ class TrainingState:
     @torch.no_grad()
     def _average(self) -> None:
         """EMA of the generator, which follows closely at first: decay min(ema, n / (n + 10))."""
-        decay = min(self.preset.ema, self.step / (self.step + 10))
-        torch._foreach_lerp_(list(self.average.parameters()), list(self.generator.parameters()), 1 - decay)
+        average: list[Tensor] = list(self.average.parameters())
+        newest: list[Tensor] = list(self.generator.parameters())
+        if self.count is None:
+            n = self.step + 1
+            torch._foreach_lerp_(average, newest, 1 - min(self.preset.ema, n / (n + 10)))
+        else:  # the same, with a decay that a captured step works out anew each time
+            self.count += 1
+            moves = torch._foreach_sub(newest, average)
+            torch._foreach_mul_(moves, 1 - (self.count / (self.count + 10)).clamp(max=self.preset.ema))
+            torch._foreach_add_(average, moves)
         for mine, new in zip(self.average.buffers(), self.generator.buffers()):
             mine.copy_(new)
 
@@ -158,8 +194,13 @@ class TrainingState:
         self.generator.load_state_dict(part("training.generator.", tensors))
         for name, optimizer in (("g", self.g_optimizer), ("d", self.d_optimizer)):
             restore_optimizer(optimizer, part(f"training.{name}_optimizer.", tensors))
-        self.rng.set_state(tensors["training.rng"])
         self.step = self.saved = self.settings["steps"] = header["card"]["steps"]
+        if tensors["training.rng"].shape == self.rng.get_state().shape:
+            self.rng.set_state(tensors["training.rng"])
+        else:  # begun on a CPU and resumed on a GPU, or the other way round: neither draws the other's numbers
+            self.rng.manual_seed(self.settings["seed"] + self.step)
+        if self.count is not None:
+            self.count.fill_(self.step)
 
 
 def check_same(out: Path, was: dict[str, Any], now: dict[str, Any], keys: tuple[str, ...]) -> None:

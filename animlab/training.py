@@ -28,7 +28,7 @@ from .processes import Processes
 from .state import TrainingDiverged, TrainingState
 
 Precision = Literal["auto", "bf16", "fp32"]
-WARM_UP = 2  # steps that are slower than the others: buffers are allocated, kernels chosen
+READ_EVERY = {"cuda": 25}  # steps from one look at the losses to the next, 1 elsewhere: it means to wait for the GPU
 
 
 class Trainable(Protocol):
@@ -47,7 +47,7 @@ class Trainable(Protocol):
     @property
     def width(self) -> float: ...
 
-    def advance(self, frames: np.ndarray) -> dict[str, float]: ...
+    def advance(self, frames: np.ndarray) -> dict[str, float] | dict[str, torch.Tensor]: ...
 
     def model(self) -> Any: ...
 
@@ -76,7 +76,7 @@ class Callback:
     """Follows a training run: override what you need. The loop itself knows no plots and no widgets."""
 
     def on_step(self, record: Record) -> None:
-        """After every step."""
+        """After every step; on a GPU for some steps at a time, when their losses are fetched."""
 
     def on_sample(self, record: Record) -> None:
         """Every `sample_every` steps: a good moment to draw."""
@@ -126,9 +126,9 @@ def fit(
     machine multiplies it natively. resume: go on from the checkpoint in `out`; on the CPU the result is bit for bit
     that of an uninterrupted run. keep: how many earlier checkpoints stay beside the newest, as `step-500.safetensors`,
     each of which `animlab.load` plays.
-    Ctrl-C ends after the step in hand, leaves a checkpoint and gives back the run so far. Under `accelerate launch` or
-    `notebook_launcher` the processes share each batch: the result is that of one process, to rounding, and the first
-    one alone calls back, shows progress and writes.
+    Ctrl-C ends after the step in hand (on a GPU within 25), leaves a checkpoint and gives back the run so far. Under
+    `accelerate launch` or `notebook_launcher` the processes share each batch: the result is that of one process, to
+    rounding, and the first one alone calls back, shows progress and writes.
 
     Raises ValueError for settings or frames that cannot be trained on, FileExistsError where `out` holds a run and
     resume is off, TrainingDiverged where a loss stops being a number, MemoryError where a step needs more than there
@@ -158,13 +158,14 @@ def estimate(
     checkpoints are not counted. Raises what fit raises for arguments that it cannot train with.
     """
     state, took = _start(clips, space, preset, steps, 0, width, precision, device), []
-    for _ in range(WARM_UP + max(1, timed)):
+    warm_up = 2 if state.processes.device.type == "cpu" else 10  # buffers are made, kernels chosen, graphs captured
+    for _ in range(warm_up + max(1, timed)):
         start = time.perf_counter()
         with _memory_errors(state):
             for loss in state.advance(clips.frames).values():
                 float(loss)  # a GPU computes on while Python goes on: this waits for it
         took.append(time.perf_counter() - start)
-    return steps * median(took[WARM_UP:])
+    return steps * median(took[warm_up:])
 
 
 def _start(
@@ -224,21 +225,25 @@ def train(
     processes = state.processes
     silent = not (progress and processes.first)
     callbacks = callbacks if processes.first else ()
+    every = (sample_every, checkpoint_every, READ_EVERY.get(processes.device.type, 1))
     with _interrupts() as interrupted, tqdm(total=steps, initial=first, disable=silent, unit="step") as bar:
         while state.step < steps and not processes.any(record.seconds >= limit or interrupted()):
+            count = min(steps - state.step, *(n - state.step % n for n in every))  # up to the next one that matters
             with _memory_errors(state):
-                losses = state.advance(clips.frames)
-            for name, value in losses.items():
-                if not math.isfinite(value):
-                    raise state.diverged(f"{name} is {value}")
-                history.setdefault(name, []).append(value)
+                burst = _numbers([state.advance(clips.frames) for _ in range(count)])
             seconds = time.perf_counter() - began
             speed = (state.step - first) * state.batch / seconds
-            record = Record(state.step, steps, losses, seconds, speed, model)
+            for step, losses in enumerate(burst, state.step - count + 1):
+                for name, value in losses.items():
+                    if not math.isfinite(value):
+                        since = f" since step {step}" if step < state.step else ""
+                        raise state.diverged(f"{name} is {value}{since}")
+                    history.setdefault(name, []).append(value)
+                record = Record(step, steps, losses, seconds, speed, model)
+                for callback in callbacks:
+                    callback.on_step(record)
             bar.set_postfix({"frames/s": f"{speed:.0f}"} | {k: f"{v:.2f}" for k, v in losses.items()}, refresh=False)
-            bar.update()
-            for callback in callbacks:
-                callback.on_step(record)
+            bar.update(count)
             if state.step % sample_every == 0:
                 for callback in callbacks:
                     callback.on_sample(record)
@@ -254,6 +259,15 @@ def train(
         callback.on_end(record)
     arrays = {name: np.array(values, dtype=np.float32) for name, values in history.items()}
     return Run(model, state.step, arrays, time.perf_counter() - began, place, stopped)
+
+
+def _numbers(burst: list[dict[str, Any]]) -> list[dict[str, float]]:
+    """Losses of some steps as numbers: what lies on a GPU still is fetched all at once."""
+    values = [value for losses in burst for value in losses.values()]
+    if isinstance(values[0], torch.Tensor):
+        values = torch.stack(values).tolist()
+    numbers = iter(values)
+    return [{name: next(numbers) for name in losses} for losses in burst]
 
 
 def check_frames(frames: np.ndarray) -> None:

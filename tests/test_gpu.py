@@ -1,0 +1,281 @@
+"""The step on a GPU: what it may not do, tried on "meta" tensors; and what it does, where there is a GPU.
+
+A meta tensor knows its shape and kind and holds no numbers: whatever has to know a number fails on it, as it would in
+the capture of a CUDA graph.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+import animlab
+from animlab import PRESETS, LabelSpace, Preset
+from animlab.feed import Mapped, Resident, Streamed, feed_of
+from animlab.processes import Processes
+from animlab.state import TrainingState
+
+SPACE = LabelSpace(n_z=3, n_d=4, n_c=2)
+SMALL = {name: replace(preset, batch=8) for name, preset in PRESETS.items()}
+SMALL["relativistic"] = Preset(norm="none", loss="relativistic", gamma=0.1, batch=8)
+FRAMES = np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), np.uint8)
+META = torch.device("meta")
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+
+
+class MetaGenerator(torch.Generator):
+    device = META
+
+
+class OnlyOn(TorchDispatchMode):
+    """Refuses every operation that reads or makes a tensor elsewhere."""
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        result = operation(*args, **(kwargs or {}))
+        for value in tree_leaves((args, kwargs, result)):
+            assert not isinstance(value, torch.Tensor) or value.device == META, f"{operation} works on {value.device}"
+        return result
+
+
+@pytest.fixture
+def meta_step(monkeypatch):
+    """A step of a preset on the meta device."""
+    monkeypatch.setattr(torch.optim.Adam, "step", lambda self: None)  # only fused Adam, on a GPU, needs no numbers
+    monkeypatch.setattr(torch, "autocast", lambda *args, **options: nullcontext())  # knows no such device
+
+    def step(preset: Preset) -> tuple[TrainingState, torch.Tensor]:
+        with META:
+            generator, average = (animlab.Generator(SPACE, 3, 0.1, preset.centre_c) for _ in range(2))
+            discriminator = animlab.Discriminator(SPACE, 3, 0.1, preset.centre_c, preset.norm)
+            count = torch.zeros(())
+        average.requires_grad_(False)
+        optimizers = [torch.optim.Adam(net.parameters(), 1e-3) for net in (generator, discriminator)]
+        settings = {"seed": 0, "preset_values": asdict(preset), "precision": "fp32"}
+        rng, processes = MetaGenerator(), Processes(1, 0, META)
+        state = TrainingState(generator, discriminator, average, *optimizers, rng, preset, settings, processes, count)
+        state._feed_on(Resident(FRAMES, rng, 0, preset.batch))
+        with OnlyOn():
+            return state, state._step()
+
+    return step
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_step_on_a_gpu_waits_for_nothing_and_needs_nothing_from_outside(name, meta_step):
+    state, losses = meta_step(SMALL[name])
+    assert losses.shape == (4,)
+    gradients = [p.grad for net in (state.generator, state.discriminator) for p in net.parameters()]
+    assert all(gradient is not None for gradient in gradients)  # both networks were reached
+
+
+@pytest.mark.parametrize(
+    ("leak", "error"),
+    [
+        (lambda score: score.mean() * float(score.detach().sum()), RuntimeError),
+        (lambda score: score.mean() + torch.ones(1).to(score.device), AssertionError),
+    ],
+    ids=["waits for a number", "brings one from outside"],
+)
+def test_the_test_above_sees_a_leak(leak, error, meta_step, monkeypatch):
+    monkeypatch.setattr("animlab.losses.fake_loss", leak)
+    with pytest.raises(error):
+        meta_step(SMALL["paper"])
+
+
+# Feeds ----------------------------------------------------------------------------------------------------------------
+
+
+def small_state(preset: str = "stable", device: str = "cpu") -> TrainingState:
+    settings = {"seed": 0, "preset_values": asdict(SMALL[preset]), "precision": "fp32"}
+    return TrainingState.start(SPACE, 3, 0.1, settings, Processes(1, 0, torch.device(device)))
+
+
+def weights(state: TrainingState) -> list[torch.Tensor]:
+    return [value.clone() for net in (state.average, state.discriminator) for value in net.state_dict().values()]
+
+
+def test_frames_on_the_device_train_like_frames_in_memory():
+    """The device is the CPU here, so that both draw the same rows."""
+    memory, resident = small_state(), small_state()
+    resident._feed_on(Resident(FRAMES, resident.rng, 0, 8))
+    assert [memory.advance(FRAMES) for _ in range(3)] == [resident.advance(FRAMES) for _ in range(3)]
+    assert all(torch.equal(a, b) for a, b in zip(weights(memory), weights(resident), strict=True))
+
+
+@pytest.mark.parametrize("kind", [Mapped, Resident])
+def test_a_process_takes_its_rows_of_the_batch(kind):
+    def take(part):
+        feed = kind(FRAMES, torch.Generator().manual_seed(3), 0, 8, part)
+        return torch.stack([feed.take() for _ in range(4)]).numpy()
+
+    whole = take(slice(None))
+    rows = torch.Generator().manual_seed(3)
+    by_hand = [FRAMES[torch.randint(40, (8,), generator=rows).numpy()] for _ in range(4)]
+    assert np.array_equal(whole, by_hand)
+    for index in range(2):
+        assert np.array_equal(take(slice(index, None, 2)), whole[:, index::2])
+
+
+def test_streamed_frames_depend_on_seed_and_step_alone():
+    def take(seed, step, part=slice(None)):
+        feed = Streamed(FRAMES, torch.Generator(), seed, 8, part)
+        feed.prepare(step)
+        return feed.take().numpy().copy()
+
+    whole = take(3, 5)
+    rows = np.random.default_rng((3, 5)).integers(40, size=8)
+    assert np.array_equal(whole, FRAMES[rows])
+    assert np.array_equal(take(3, 5, slice(1, None, 2)), whole[1::2])
+    assert not np.array_equal(take(3, 6), whole) and not np.array_equal(take(4, 5), whole)
+    take(-1, 1)  # a seed that torch takes
+
+
+def test_streamed_frames_train():
+    state = small_state()
+    state._feed_on(Streamed(FRAMES, state.rng, 0, 8))
+    seen, take = [], state.feed.take
+    state.feed.take = lambda: seen.append(take().clone()) or take()
+    for _ in range(3):
+        assert all(np.isfinite(list(state.advance(FRAMES).values())))
+    rows = [np.random.default_rng((0, step)).integers(40, size=8) for step in (1, 2, 3)]
+    assert np.array_equal(torch.stack(seen).numpy(), FRAMES[rows])  # each step the batch of that step
+
+
+@pytest.mark.parametrize("offset", [0, 12288, 5 * 12288 + 100])
+def test_gathering_from_a_memory_map_is_indexing(offset, tmp_path):
+    FRAMES.tofile(tmp_path / "frames")
+    mapped = np.memmap(tmp_path / "frames", np.uint8, "r", offset, ((FRAMES.size - offset) // 12288, 64, 64, 3))
+    rows = np.random.default_rng(1).integers(len(mapped), size=64)
+    expected = FRAMES.reshape(-1)[offset:][: mapped.size].reshape(mapped.shape)[rows]
+    assert np.array_equal(animlab.feed.gather(mapped, rows), expected)
+    assert np.array_equal(animlab.feed.gather(mapped[::-1], rows), mapped[::-1][rows])
+
+
+def test_a_run_goes_on_on_another_kind_of_device(tmp_path):
+    """A GPU's random state is 16 bytes: such a checkpoint resumes on the CPU, with other random numbers."""
+    state = small_state()
+    state.advance(FRAMES)
+    state.settings |= {"dataset": "noise"}
+    state.rng = type("GpuGenerator", (), {"get_state": lambda self: torch.zeros(16, dtype=torch.uint8)})()
+    state.save(tmp_path)
+    again = small_state()
+    again.settings |= {"dataset": "noise"}
+    again.restore(tmp_path)
+    assert again.step == 1 and np.isfinite(again.advance(FRAMES)["d_loss"])
+
+
+class CudaGenerator(torch.Generator):
+    device = torch.device("cuda", 0)
+
+
+def test_what_fits_into_a_gpu_lies_there(monkeypatch):
+    free = {"bytes": 2 * FRAMES.nbytes}
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free["bytes"], 0))
+    made = []
+    for name in ("Resident", "Streamed"):
+        monkeypatch.setattr(f"animlab.feed.{name}", lambda *args, name=name: made.append(name))
+    feed_of(FRAMES, CudaGenerator(), 0, 8)
+    free["bytes"] -= 2
+    feed_of(FRAMES, CudaGenerator(), 0, 8)
+    assert made == ["Resident", "Streamed"]
+    assert type(feed_of(FRAMES, torch.Generator(), 0, 8)) is Mapped
+
+
+# Losses that are read now and then ------------------------------------------------------------------------------------
+
+
+class Follow(animlab.Callback):
+    def __init__(self):
+        self.calls = []
+
+    def on_step(self, record):
+        self.calls.append(("step", record.step, record.losses))
+
+    def on_sample(self, record):
+        self.calls.append(("sample", record.step, None))
+
+
+def train(monkeypatch, as_on_a_gpu, tmp_path=None, **options):
+    """A run whose losses are left as tensors, and fetched some steps at a time, or not."""
+    clips = animlab.Clips(FRAMES, np.zeros(1, [("start", "i8"), ("length", "i8")]), "noise")
+    follow = Follow()
+    with monkeypatch.context() as patch:
+        if as_on_a_gpu:
+            advance = TrainingState.advance
+            patch.setitem(animlab.training.READ_EVERY, "cpu", 5)
+            patch.setattr(
+                TrainingState, "advance",
+                lambda *args: {name: torch.tensor(value) for name, value in advance(*args).items()},
+            )  # fmt: skip
+        run = animlab.fit(
+            clips, SPACE, SMALL["stable"], 12, out=tmp_path, width=0.1, precision="fp32", progress=False,
+            sample_every=4, callbacks=[follow], **options,
+        )  # fmt: skip
+    return run, follow.calls
+
+
+def test_losses_fetched_some_at_a_time_are_the_same(monkeypatch):
+    (one, each), (other, some) = train(monkeypatch, False), train(monkeypatch, True)
+    for name, values in one.history.items():
+        assert np.array_equal(values, other.history[name])
+    assert [call[:2] for call in some] == [call[:2] for call in each]  # 4, then sample, 5, then 8, sample, 10, 12, …
+    assert [losses for kind, _, losses in some if kind == "step"] == [
+        pytest.approx(losses) for kind, _, losses in each if kind == "step"
+    ]
+    assert all(isinstance(value, float) for _, _, losses in some if losses for value in losses.values())
+
+
+def test_divergence_is_found_a_few_steps_late_but_never_saved(monkeypatch, tmp_path):
+    step = TrainingState._step
+
+    def poisoned(state):
+        losses = step(state)
+        return losses * torch.nan if state.step == 6 else losses  # the seventh step, only once
+
+    monkeypatch.setattr(TrainingState, "_step", poisoned)
+    message = r"^Training diverged at step 8: d_loss is nan since step 7; the checkpoint of step 4 is intact\."
+    with pytest.raises(animlab.TrainingDiverged, match=message):
+        train(monkeypatch, True, tmp_path, checkpoint_every=4)
+    assert animlab.load(tmp_path).card["steps"] == 4
+
+
+# Where there is a GPU -------------------------------------------------------------------------------------------------
+
+
+@needs_gpu
+@pytest.mark.parametrize("feed", [Resident, Streamed])
+@pytest.mark.parametrize("preset", SMALL)
+def test_a_captured_step_equals_a_plain_one(preset, feed):
+    captured, plain = small_state(preset, "cuda"), small_state(preset, "cuda")
+    for state in (captured, plain):
+        state._feed_on(feed(FRAMES, state.rng, 0, 8))
+    plain.work = plain._step
+    for step in range(12):
+        one, other = captured.advance(FRAMES), plain.advance(FRAMES)
+        for name in one:
+            assert one[name].item() == pytest.approx(other[name].item(), rel=1e-3, abs=1e-4), (step, name)
+    assert captured.work.graph is not None and captured.count.item() == 12
+    assert torch.equal(captured.rng.get_state(), plain.rng.get_state())
+
+
+@needs_gpu
+def test_a_run_on_a_gpu_resumes(tmp_path):
+    clips = animlab.Clips(FRAMES, np.zeros(1, [("start", "i8"), ("length", "i8")]), "noise")
+
+    def fit(place, steps, **options):
+        return animlab.fit(
+            clips, SPACE, SMALL["stable"], steps, out=tmp_path / place, width=0.1, precision="fp32", progress=False,
+            **options,
+        )  # fmt: skip
+
+    whole = fit("whole", 60)
+    fit("parts", 30)
+    rest = fit("parts", 60, resume=True)
+    assert len(whole.history["d_loss"]) == 60 and len(rest.history["d_loss"]) == 30
+    assert rest.history["d_loss"] == pytest.approx(whole.history["d_loss"][30:], rel=0.05, abs=0.05)
