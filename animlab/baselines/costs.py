@@ -1,0 +1,166 @@
+"""What a model costs: multiply-adds by kind of layer, parameters, and the memory of a training step (Tab. 6, measured).
+
+>>> found = cost("mocogan")
+>>> found.drawn["conv 2-D"], found.step.total(), found.peak
+
+Counting happens on the device "meta", where tensors have shapes and no numbers: a step that would take a minute is
+counted in a fraction of a second. `Meter` counts what really runs as well.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
+
+from .subjects import subject
+
+KINDS = ("conv 1-D", "conv 2-D", "conv 3-D, depth 1", "conv 3-D", "recurrent", "linear")
+
+
+class Meter(TorchDispatchMode):
+    """Counts what runs inside the `with`: multiply-adds by kind of layer, and the most bytes that live at one time.
+
+    nets: the networks that will run; their weights count as alive from the start, with their gradients and what
+    `optimizers` have stored so far.
+    multiply_adds: a Counter over KINDS, forward and backward passes alike; transposed convolutions count as
+    convolutions. Half of what PyTorch's FlopCounterMode finds, whose formulas are used: convolutions and matrix
+    products count, everything else is free. peak, start: bytes alive at most, and when the `with` was entered.
+    A kernel's own scratch space is not seen.
+    """
+
+    def __init__(self, *nets: nn.Module, optimizers: Iterable[torch.optim.Optimizer] = ()) -> None:
+        super().__init__()
+        self.multiply_adds: Counter[str] = Counter()
+        self.live = self.peak = self.start = 0
+        self._known: weakref.WeakSet[Any] = weakref.WeakSet()
+        if any(isinstance(m, nn.LSTM) for net in nets for m in net.modules()):
+            raise ValueError("PyTorch has no formula for an nn.LSTM, it would count as free: build it of nn.LSTMCell.")
+        cells = [m for net in nets for m in net.modules() if isinstance(m, nn.RNNBase | nn.RNNCellBase)]
+        self._recurrent = {tuple(w.shape) for cell in cells for w in cell.parameters() if w.ndim == 2}
+        inside = {id(w) for cell in cells for w in cell.parameters()}
+        others = {tuple(w.shape) for net in nets for w in net.parameters() if w.ndim == 2 and id(w) not in inside}
+        if self._recurrent & others:
+            raise ValueError("A linear and a recurrent layer have weights of one shape; they cannot be told apart.")
+        for net in nets:
+            for tensor in [*net.parameters(), *net.buffers(), *(w.grad for w in net.parameters())]:
+                self._watch(tensor)
+        for optimizer in optimizers:
+            for tensor in tree_leaves(list(optimizer.state.values())):
+                self._watch(tensor)
+        self.start = self.peak = self.live
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        packet = func.overloadpacket
+        if packet not in flop_registry:  # composed of others: look at those
+            with self:
+                parts = func.decompose(*args, **kwargs)
+            if parts is not NotImplemented:
+                return parts
+        out = func(*args, **kwargs)
+        if packet in flop_registry:
+            self.multiply_adds[self._kind(packet, args, out)] += (
+                flop_registry[packet](*args, **kwargs, out_val=out) // 2
+            )
+        for tensor in tree_leaves(out):
+            self._watch(tensor)
+        return out
+
+    def _watch(self, tensor: Any) -> None:
+        if not isinstance(tensor, Tensor):
+            return
+        storage = tensor.untyped_storage()
+        if storage not in self._known:
+            self._known.add(storage)
+            self.live += storage.nbytes()
+            self.peak = max(self.peak, self.live)
+            weakref.finalize(storage, self._forget, storage.nbytes()).atexit = False
+
+    def _forget(self, size: int) -> None:
+        self.live -= size
+
+    def _kind(self, packet: Any, args: Any, out: Any) -> str:
+        if "convolution" in str(packet):
+            weight = args[2] if "backward" in str(packet) else args[1]
+            if weight.ndim == 5 and weight.shape[2] == 1:
+                return "conv 3-D, depth 1"
+            return f"conv {weight.ndim - 2}-D"
+        # A product's layer is the one whose weight has the shape of a factor or, for the gradient, of the result.
+        sides = [tuple(a.shape) for a in (*args, out) if isinstance(a, Tensor) and a.ndim == 2]
+        return "recurrent" if any(s in self._recurrent or s[::-1] in self._recurrent for s in sides) else "linear"
+
+
+class WithoutNumbers(TorchFunctionMode):
+    """Runs code on shapes alone: whatever it makes, it makes on the device "meta", without a generator of numbers.
+
+    Numbers that the code asks for are made up: False and 1. So every step of TGAN passes for one that does not clip.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is Tensor.__bool__:
+            return False
+        if func is Tensor.item:
+            return 1.0
+        kwargs = {name: value for name, value in (kwargs or {}).items() if name != "generator"}
+        if "device" in kwargs:
+            kwargs["device"] = "meta"
+        out = func(*args, **kwargs)
+        return out.to("meta") if isinstance(out, Tensor) and out.device.type != "meta" else out
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a model costs.
+
+    generators, discriminators: parameters. drawn, judged, step: multiply-adds by kind of layer, of G for one clip, of D
+    for one clip, of a training step. seen: real frames in a step. kept: bytes of the weights, their gradients and what
+    the optimisers store. peak: most bytes that live at one time of a step, those included.
+    """
+
+    generators: int
+    discriminators: int
+    drawn: Counter[str]
+    judged: Counter[str]
+    step: Counter[str]
+    seen: int
+    kept: int
+    peak: int
+
+
+def cost(name: str, frames: int = 16, size: int = 64, batch: int | None = None) -> Cost:
+    """Counts a model of Tab. 6 for clips of `frames` frames of size × size; nothing is computed but shapes.
+
+    The arguments are those of `subjects.subject`.
+    """
+    with torch.device("meta"), WithoutNumbers():
+        it = subject(name, frames, size, batch)
+        nets = [*it.generators, *it.discriminators]
+        for net in nets:
+            net.eval()
+        with torch.no_grad():
+            with Meter(*nets) as drawn:
+                clip = it.draw()
+            with Meter(*nets) as judged:
+                it.judge(clip)
+        for net in nets:
+            net.train()
+        it.step()  # only then have the weights gradients, and the optimisers what they store
+        with Meter(*nets, optimizers=it.optimizers) as step:
+            it.step()
+    counts = drawn.multiply_adds, judged.multiply_adds, step.multiply_adds
+    return Cost(parameters(*it.generators), parameters(*it.discriminators), *counts, it.seen, step.start, step.peak)
+
+
+def parameters(*nets: nn.Module) -> int:
+    """Numbers that are learned."""
+    return sum(w.numel() for net in nets for w in net.parameters())

@@ -1,0 +1,239 @@
+"""Monkey-Net (Siarohin, Lathuilière, Tulyakov, Ricci and Sebe, CVPR 2019), built for its cost in Tab. 6.
+
+A picture is moved as a video moves: keypoints of both → a dense flow → the picture's features, warped and refined. The
+sizes are those of the authors' configuration for 64×64. Nothing here is trained by this project.
+
+Videos are (N, channels, T, H, W) in [0, 1]. All convolutions are Conv3d, and all of them, as released, have a depth of
+1: they see one frame at a time. `depth` 3 gives what "C3D" in Tab. 6 suggests.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+KEYPOINTS, CHANNELS = 10, 3
+START, MOST, BLOCKS, REFINEMENTS = 32, 512, 5, 4  # channels of the first level and at most, levels, residual blocks
+TEMPERATURE, HEAT = 0.1, 100.0  # of the keypoints' softmax; heatmaps are divided by HEAT
+RECONSTRUCTION = (10, 10, 10, 10, 1)  # weights of D's feature maps in G's loss, the frame itself first
+
+
+class Keypoints(NamedTuple):
+    """Places of 10 keypoints in [-1, 1], (N, T, 10, 2), and their spread: covariances (N, T, 10, 2, 2)."""
+
+    mean: Tensor
+    var: Tensor
+
+    def at(self, frames: slice) -> Keypoints:
+        return Keypoints(self.mean[:, frames], self.var[:, frames])
+
+    def detach(self) -> Keypoints:
+        return Keypoints(self.mean.detach(), self.var.detach())
+
+
+def conv(inside: int, outside: int, depth: int, groups: int = 1, size: int = 3) -> nn.Conv3d:
+    return nn.Conv3d(inside, outside, (depth, size, size), padding=(depth // 2, size // 2, size // 2), groups=groups)
+
+
+def block(inside: int, outside: int, depth: int, groups: int = 1, size: int = 3) -> nn.Sequential:
+    return nn.Sequential(conv(inside, outside, depth, groups, size), nn.BatchNorm3d(outside), nn.ReLU())
+
+
+def grid(h: int, w: int, like: Tensor) -> Tensor:
+    """The x and y of every pixel, in [-1, 1]: (h, w, 2)."""
+    y, x = (torch.linspace(-1, 1, n, device=like.device, dtype=like.dtype) for n in (h, w))
+    return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
+
+
+class Encoder(nn.Module):
+    """Five blocks, each halving height and width; gives the input and what each block made of it."""
+
+    def __init__(self, inside: int, depth: int) -> None:
+        super().__init__()
+        wide = [inside] + [min(START * 2 ** (k + 1), MOST) for k in range(BLOCKS)]
+        self.blocks = nn.ModuleList(block(a, b, depth) for a, b in pairwise(wide))
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        found = [x]
+        for each in self.blocks:
+            found.append(F.avg_pool3d(each(found[-1]), (1, 2, 2)))
+        return found
+
+
+class Decoder(nn.Module):
+    """The way back: doubled, convolved and joined to the encoder's map of that size; `extra` channels in each map."""
+
+    def __init__(self, inside: int, depth: int, extra: int = 0) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList()
+        for k in reversed(range(BLOCKS)):
+            seen = min(START * 2 ** (k + 1), MOST) * (1 if k == BLOCKS - 1 else 2) + extra
+            self.blocks.append(block(seen, min(START * 2**k, MOST), depth))
+        self.outside = START + inside + extra
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        x = maps[-1]
+        for each, twin in zip(self.blocks, reversed(maps[:-1])):
+            x = torch.cat([each(F.interpolate(x, scale_factor=(1, 2, 2))), twin], dim=1)
+        return x
+
+
+class Hourglass(nn.Module):
+    """Encoder, decoder, one convolution."""
+
+    def __init__(self, inside: int, outside: int, depth: int) -> None:
+        super().__init__()
+        self.encoder, self.decoder = Encoder(inside, depth), Decoder(inside, depth)
+        self.last = conv(self.decoder.outside, outside, depth)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.decoder(self.encoder(x)))
+
+
+class KeypointDetector(nn.Module):
+    """Video → Keypoints: mean and covariance of ten heatmaps."""
+
+    def __init__(self, depth: int = 1) -> None:
+        super().__init__()
+        self.hourglass = Hourglass(CHANNELS, KEYPOINTS, depth)
+
+    def forward(self, video: Tensor) -> Keypoints:
+        heat = self.hourglass(video).transpose(1, 2)  # (N, T, 10, H, W)
+        heat = (heat.flatten(3) / TEMPERATURE).softmax(dim=3).view_as(heat).unsqueeze(-1)
+        where = grid(heat.shape[3], heat.shape[4], heat)
+        mean = (heat * where).sum(dim=(3, 4))
+        off = where - mean[..., None, None, :]
+        return Keypoints(mean, (heat[..., None] * off[..., :, None] * off[..., None, :]).sum(dim=(3, 4)))
+
+
+def heatmaps(points: Keypoints, h: int, w: int) -> Tensor:
+    """A Gaussian a keypoint: (N, T, 10, h, w)."""
+    off = grid(h, w, points.mean) - points.mean[..., None, None, :]
+    a, b, c = points.var[..., 0, 0], points.var[..., 0, 1], points.var[..., 1, 1]
+    (a, b, c), x, y = (v[..., None, None] for v in (a, b, c)), off[..., 0], off[..., 1]
+    distance = (c * x * x - 2 * b * x * y + a * y * y) / (a * c - b * b).clamp_min(1e-8)  # Mahalanobis, squared
+    return torch.exp(-distance / 2) / HEAT
+
+
+def difference(driving: Keypoints, source: Keypoints, h: int, w: int) -> Tensor:
+    """Where the keypoints are less where they were: (N, T, 10, h, w)."""
+    return heatmaps(driving, h, w) - heatmaps(source, h, w)
+
+
+class DenseMotion(nn.Module):
+    """Picture, keypoints of the video and of the picture → where each pixel comes from, (N, T, H, W, 2) in [-1, 1]."""
+
+    def __init__(self, depth: int = 1) -> None:
+        super().__init__()
+        masks = KEYPOINTS + 1  # one for the background, which stands still
+        inside = masks * (1 + CHANNELS)
+        self.groups = nn.Sequential(*(block(inside, inside, 1, masks, size=1) for _ in range(2)))
+        self.hourglass = Hourglass(inside, masks + 2, depth)
+
+    def forward(self, picture: Tensor, driving: Keypoints, source: Keypoints) -> Tensor:
+        (n, t, k, _), (h, w) = driving.mean.shape, picture.shape[-2:]
+        shift = F.pad(source.mean - driving.mean, (0, 0, 1, 0))[..., None, None, :]  # (N, T, 11, 1, 1, 2)
+        heat = F.pad(difference(driving, source, h, w), (0, 0, 0, 0, 1, 0))
+        where = (grid(h, w, picture) + shift).flatten(0, 2)
+        copies = picture.transpose(1, 2).unsqueeze(2).expand(n, t, k + 1, -1, -1, -1).flatten(0, 2)
+        moved = F.grid_sample(copies, where, align_corners=True).view(n, t, k + 1, CHANNELS, h, w)
+        seen = torch.cat([heat.unsqueeze(3), moved], dim=3).flatten(2, 3).transpose(1, 2)
+        found = self.hourglass(self.groups(seen))
+        mask = found[:, : k + 1].softmax(dim=1).transpose(1, 2)[..., None]  # (N, T, 11, H, W, 1)
+        return grid(h, w, picture) + (shift * mask).sum(dim=2) + found[:, -2:].permute(0, 2, 3, 4, 1)
+
+
+class Residual(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        parts = (nn.BatchNorm3d(channels), nn.ReLU(), conv(channels, channels, 1))
+        again = (nn.BatchNorm3d(channels), nn.ReLU(), conv(channels, channels, 1))
+        self.body = nn.Sequential(*parts, *again)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.body(x)
+
+
+class Generator(nn.Module):
+    """A picture (N, 3, 1, H, W) and keypoints of a video and of the picture → frames (N, 3, T, H, W)."""
+
+    def __init__(self, depth: int = 1) -> None:
+        super().__init__()
+        self.encoder, self.motion = Encoder(CHANNELS, depth), DenseMotion(depth)
+        self.decoder = Decoder(CHANNELS, depth, extra=KEYPOINTS)
+        wide = self.decoder.outside
+        self.refine = nn.Sequential(*(Residual(wide) for _ in range(REFINEMENTS)), nn.Conv3d(wide, CHANNELS, 1))
+
+    def forward(self, picture: Tensor, driving: Keypoints, source: Keypoints) -> Tensor:
+        flow = self.motion(picture, driving, source)
+        moved = []
+        for features in self.encoder(picture):
+            h, w = features.shape[-2:]
+            heat = difference(driving, source, *picture.shape[-2:]).transpose(1, 2)
+            heat = F.interpolate(heat, size=(heat.shape[2], h, w))
+            moved.append(torch.cat([warp(features, flow), heat], dim=1))
+        return torch.sigmoid(self.refine(self.decoder(moved)))
+
+
+def warp(features: Tensor, flow: Tensor) -> Tensor:
+    """Features of one frame (N, C, 1, h, w) moved along a flow (N, T, H, W, 2): (N, C, T, h, w)."""
+    n, t = flow.shape[:2]
+    h, w = features.shape[-2:]
+    where = F.interpolate(flow.flatten(0, 1).permute(0, 3, 1, 2), size=(h, w)).permute(0, 2, 3, 1)
+    copies = features.expand(-1, -1, t, -1, -1).transpose(1, 2).flatten(0, 1)
+    return F.grid_sample(copies, where, align_corners=True).unflatten(0, (n, t)).transpose(1, 2)
+
+
+class Discriminator(nn.Module):
+    """Video and its keypoints' heatmaps → the video, four feature maps, one score a patch."""
+
+    def __init__(self, depth: int = 1) -> None:
+        super().__init__()
+        wide = [CHANNELS + KEYPOINTS] + [min(START * 2 ** (k + 1), 256) for k in range(4)]
+        pad = (depth // 2, 0, 0)
+        self.convs = nn.ModuleList(nn.Conv3d(a, b, (depth, 4, 4), padding=pad) for a, b in pairwise(wide))
+        self.norms = nn.ModuleList(nn.InstanceNorm3d(b, affine=True) if k else nn.Identity()
+                                   for k, b in enumerate(wide[1:]))  # fmt: skip
+        self.last = nn.Conv3d(wide[-1], 1, 1)
+
+    def forward(self, video: Tensor, points: Keypoints) -> list[Tensor]:
+        maps, x = [video], torch.cat([video, heatmaps(points, *video.shape[-2:]).transpose(1, 2)], dim=1)
+        for each, norm in zip(self.convs, self.norms):
+            x = F.avg_pool3d(F.leaky_relu(norm(each(x)), 0.2), (1, 2, 2))
+            maps.append(x)
+        return [*maps, self.last(x)]
+
+
+def train_step(
+    detector: KeypointDetector,
+    generator: Generator,
+    discriminator: Discriminator,
+    optimizers: tuple[torch.optim.Optimizer, torch.optim.Optimizer, torch.optim.Optimizer],
+    picture: Tensor,
+    video: Tensor,
+) -> None:
+    """One step as released: a picture (N, 3, 1, H, W) and frames (N, 3, T, H, W) of the same video, T = 1.
+
+    Least-squares GAN and matched features of D; optimizers hold the weights of detector, generator, discriminator.
+    """
+    points = detector(torch.cat([picture, video], dim=2))  # together, for the batch norms
+    source, driving = points.at(slice(1)), points.at(slice(1, None))
+    fake = generator(picture, driving, source)
+    real_maps, fake_maps = discriminator(video, driving), discriminator(fake, driving)
+    loss = (1 - fake_maps[-1]).square().mean()
+    for weight, real_map, fake_map in zip(RECONSTRUCTION, real_maps, fake_maps):
+        loss = loss + weight * F.l1_loss(fake_map, real_map)
+    for optimizer in optimizers:
+        optimizer.zero_grad()
+    loss.backward()
+    optimizers[0].step()
+    optimizers[1].step()
+
+    optimizers[2].zero_grad()  # what G's loss left there
+    real_score, fake_score = (discriminator(x, driving.detach())[-1] for x in (video, fake.detach()))
+    ((1 - real_score).square().mean() + fake_score.square().mean()).backward()
+    optimizers[2].step()

@@ -1,0 +1,91 @@
+"""pix2pix (Isola, Zhu, Zhou and Efros, CVPR 2017), built for its cost in Tab. 6: a picture of labels → a frame.
+
+U-Net and 70×70 patch discriminator as in the paper's appendix; at 64×64 the U-Net has log2(64) = 6 levels, as 8 at
+256×256. Nothing here is trained by this project: a clip needs a segmentation of each of its frames.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits as bce
+from torch.nn.functional import l1_loss
+
+L1_WEIGHT = 100
+
+
+class UNet(nn.Module):
+    """C64-C128-C256-C512-C512… down to 1×1 and back up, each level joined to its twin; all kernels 4, stride 2.
+
+    (N, 3, size, size) in [-1, 1] → the same shape; size is a power of two from 16 up.
+    """
+
+    def __init__(self, size: int = 64) -> None:
+        super().__init__()
+        levels = size.bit_length() - 1
+        if size != 2**levels or levels < 4:
+            raise ValueError(f"size is a power of two from 16 up, got {size}.")
+        wide = [3] + [min(64 * 2**k, 512) for k in range(levels)]
+        self.down, self.up = nn.ModuleList(), nn.ModuleList()
+        for k in range(levels):
+            norm = 0 < k < levels - 1  # neither on the first level nor at 1×1
+            before: list[nn.Module] = [nn.LeakyReLU(0.2)] if k else []
+            after: list[nn.Module] = [nn.BatchNorm2d(wide[k + 1])] if norm else []
+            self.down.append(nn.Sequential(*before, nn.Conv2d(wide[k], wide[k + 1], 4, 2, 1, bias=False), *after))
+        for k in reversed(range(levels)):
+            seen = wide[k + 1] * (1 if k == levels - 1 else 2)  # what comes from below, and the twin
+            conv = nn.ConvTranspose2d(seen, wide[k], 4, 2, 1, bias=k == 0)
+            after = [nn.BatchNorm2d(wide[k])] if k else [nn.Tanh()]
+            if levels - 4 <= k < levels - 1 and wide[k] == 512:  # CD512: the noise of this GAN
+                after.append(nn.Dropout(0.5))
+            self.up.append(nn.Sequential(nn.ReLU(), conv, *after))
+
+    def forward(self, x: Tensor) -> Tensor:
+        skips = []
+        for down in self.down:
+            x = down(x)
+            skips.append(x)
+        skips.pop()
+        for up in self.up:
+            x = up(x)
+            if skips:
+                x = torch.cat([x, skips.pop()], dim=1)
+        return x
+
+
+class PatchDiscriminator(nn.Sequential):
+    """C64-C128-C256-C512 and one score for each 70×70 patch: (N, 6, H, W), labels and frame joined → (N, 1, h, w)."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            nn.Conv2d(6, 64, 4, 2, 1), nn.LeakyReLU(0.2),
+            nn.Conv2d(64, 128, 4, 2, 1, bias=False), nn.BatchNorm2d(128), nn.LeakyReLU(0.2),
+            nn.Conv2d(128, 256, 4, 2, 1, bias=False), nn.BatchNorm2d(256), nn.LeakyReLU(0.2),
+            nn.Conv2d(256, 512, 4, 1, 1, bias=False), nn.BatchNorm2d(512), nn.LeakyReLU(0.2),
+            nn.Conv2d(512, 1, 4, 1, 1),
+        )  # fmt: skip
+
+
+def train_step(
+    generator: UNet,
+    discriminator: PatchDiscriminator,
+    g_optimizer: torch.optim.Optimizer,
+    d_optimizer: torch.optim.Optimizer,
+    drawn: Tensor,
+    real: Tensor,
+) -> None:
+    """One step on pairs of labels `drawn` and frames `real`, both (N, 3, H, W) in [-1, 1]: D, then G."""
+    fake = generator(drawn)
+    d_optimizer.zero_grad()
+    fake_score = discriminator(torch.cat([drawn, fake.detach()], dim=1))
+    real_score = discriminator(torch.cat([drawn, real], dim=1))
+    loss = bce(fake_score, torch.zeros_like(fake_score)) + bce(real_score, torch.ones_like(real_score))
+    (loss / 2).backward()
+    d_optimizer.step()
+
+    discriminator.requires_grad_(False)
+    g_optimizer.zero_grad()
+    score = discriminator(torch.cat([drawn, fake], dim=1))
+    (bce(score, torch.ones_like(score)) + L1_WEIGHT * l1_loss(fake, real)).backward()
+    g_optimizer.step()
+    discriminator.requires_grad_(True)

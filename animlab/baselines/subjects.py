@@ -1,0 +1,180 @@
+"""The five models of Tab. 6, ready to be counted or timed, at the published settings.
+
+What the papers fix at 16 frames of 64 × 64 can be laid out longer and wider here, the same layers over a larger grid;
+nobody has published such models, they show how the cost grows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..labels import LabelSpace
+from ..networks import Discriminator, Generator
+from ..presets import PRESETS
+from ..step import train_step
+from . import mocogan, monkeynet, pix2pix, tgan
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model with random weights and random frames to train on.
+
+    generators, discriminators, optimizers: its parts. draw: makes one clip, (1, 3, frames, size, size). judge: what D
+    does with such a clip. step: one training step as published. seen: real frames in a step.
+    """
+
+    generators: Sequence[nn.Module]
+    discriminators: Sequence[nn.Module]
+    optimizers: Sequence[torch.optim.Optimizer]
+    draw: Callable[[], Tensor]
+    judge: Callable[[Tensor], object]
+    step: Callable[[], object]
+    seen: int
+
+
+def subject(name: str, frames: int = 16, size: int = 64, batch: int | None = None) -> Subject:
+    """The model of Tab. 6 of that name (SUBJECTS), on torch's default device.
+
+    frames: length of a clip, a multiple of 16. size: height and width of a frame, a power of two from 64 up.
+    batch: what a step looks at, clips for TGAN and MoCoGAN, pairs of frames for Monkey-Net, frames for the others; None
+    is as published. ValueError says what does not fit.
+    """
+    if name not in SUBJECTS:
+        raise ValueError(f"No model of Tab. 6 is named {name!r}; there are {', '.join(map(repr, SUBJECTS))}.")
+    if frames < 16 or frames % 16:
+        raise ValueError(f"A clip has a multiple of 16 frames here, as TGAN draws them; got frames={frames}.")
+    if size < 64 or size & (size - 1):
+        raise ValueError(f"A frame is a power of two from 64 pixels up here, got size={size}.")
+    build, published = SUBJECTS[name]
+    return build(frames, size, batch or published)
+
+
+def _ours(frames: int, size: int, batch: int) -> Subject:
+    space, paper, wide = LabelSpace(), PRESETS["paper"], 128 * (size // 8) ** 2
+    g, d = Generator(space), Discriminator(space)
+    if size != 64:  # the linear layers open and close a wider grid than 8 × 8
+        g.embed[3], g.embed[4] = nn.Linear(1024, wide), nn.BatchNorm1d(wide)
+        g.embed[6] = nn.Unflatten(1, (128, size // 8, size // 8))
+        (place,) = (k for k, layer in enumerate(d.look) if isinstance(layer, nn.Linear))
+        d.look[place] = nn.Linear(wide, 1024)
+    adams = _adam(g, paper.lr_g), _adam(d, paper.lr_d)
+
+    def step() -> object:
+        return train_step(g, d, *adams, torch.rand(batch, 3, size, size), space.sample(batch), paper, nullcontext)
+
+    def draw() -> Tensor:
+        return g(space.sample(frames)).transpose(0, 1).unsqueeze(0)
+
+    return Subject([g], [d], adams, draw, lambda clip: d(clip[0].transpose(0, 1)), step, batch)
+
+
+def _tgan(frames: int, size: int, batch: int) -> Subject:
+    model, rng, grid = tgan.TGAN(clips=batch), torch.Generator(), size // 16
+    model.length = frames  # type: ignore[misc]
+    temporal, generator = model.temporal, model.generator
+    assert temporal is not None
+    if frames != 16:
+        temporal.net[0] = nn.ConvTranspose1d(tgan.LATENT, 512, frames // 16)
+        model.critic.look.append(nn.AvgPool3d((frames // 16, 1, 1)))  # one score, whatever the length
+    if size != 64:
+        for maps in (generator.slow, generator.fast):
+            assert isinstance(maps, nn.Sequential)
+            maps[0] = nn.Linear(tgan.LATENT, 256 * grid**2, bias=False)
+            maps[1], maps[3] = nn.BatchNorm1d(256 * grid**2), nn.Unflatten(1, (256, grid, grid))
+        model.critic.judge = nn.Conv2d(512, 1, grid)
+    optimizers, frames_of = model.optimizers(), _Frames(frames, size)
+
+    def step() -> object:
+        return model.train_step(frames_of, optimizers, rng)  # type: ignore[arg-type]
+
+    return Subject(
+        [temporal, generator], [model.critic], list(optimizers.values()), lambda: model.draw(1, frames, rng, None),
+        model.critic, step, batch * frames,
+    )  # fmt: skip
+
+
+def _mocogan(frames: int, size: int, batch: int) -> Subject:
+    model, rng, grid = mocogan.MoCoGAN(clips=batch), torch.Generator(), size // 16
+    model.length = frames  # type: ignore[misc]
+    g, image_d, video_d = model.generator, model.image_discriminator, model.video_discriminator
+    if (frames, size) != (16, 64):  # 12 frames are lost on the way to the last layer, which sees all that are left
+        video_d.layers[-1] = nn.Conv3d(512, 7, (frames - 12, grid, grid), bias=False)
+    if size != 64:
+        g.paint[0] = nn.ConvTranspose2d(66, 512, grid, 1, 0, bias=False)
+    nets = {"image_d": image_d, "video_d": video_d, "g": g}
+    optimizers = {name: torch.optim.Adam(net.parameters(), **mocogan.ADAM) for name, net in nets.items()}
+    frames_of = _Frames(frames, size)
+
+    def step() -> object:
+        return model.train_step(frames_of, optimizers, rng)  # type: ignore[arg-type]
+
+    return Subject(
+        [g], [video_d, image_d], list(optimizers.values()), lambda: model.draw(1, frames, rng, None),
+        lambda clip: video_d(clip, rng), step, model.images + batch * frames,
+    )  # fmt: skip
+
+
+def _monkeynet(frames: int, size: int, batch: int) -> Subject:
+    detector, g, d = monkeynet.KeypointDetector(), monkeynet.Generator(), monkeynet.Discriminator()
+    adams = _adam(detector), _adam(g), _adam(d)
+
+    def draw() -> Tensor:
+        points = detector(torch.rand(1, 3, frames + 1, size, size))  # of the video that drives, and of the picture
+        return g(torch.rand(1, 3, 1, size, size), points.at(slice(1, None)), points.at(slice(1)))
+
+    def judge(clip: Tensor) -> object:
+        points = monkeynet.Keypoints(torch.rand(1, frames, 10, 2), torch.rand(1, frames, 10, 2, 2))
+        return d(clip, points)
+
+    def step() -> None:
+        picture, frame = torch.rand(2, batch, 3, 1, size, size)
+        monkeynet.train_step(detector, g, d, adams, picture, frame)
+
+    return Subject([detector, g], [d], adams, draw, judge, step, 2 * batch)
+
+
+def _pix2pix(frames: int, size: int, batch: int) -> Subject:
+    g, d = pix2pix.UNet(size), pix2pix.PatchDiscriminator()
+    adams = _adam(g), _adam(d)
+
+    def draw() -> Tensor:
+        return g(torch.rand(frames, 3, size, size)).transpose(0, 1).unsqueeze(0)
+
+    def step() -> None:
+        drawn, real = torch.rand(2, batch, 3, size, size)
+        pix2pix.train_step(g, d, *adams, drawn, real)
+
+    return Subject([g], [d], adams, draw, lambda clip: d(clip[0].repeat(2, 1, 1, 1).transpose(0, 1)), step, batch)
+
+
+def _adam(net: nn.Module, lr: float = 2e-4) -> torch.optim.Optimizer:
+    return torch.optim.Adam(net.parameters(), lr, (0.5, 0.999))
+
+
+class _Frames:
+    """Random windows of a data set that is not there: what the steps of TGAN and MoCoGAN draw from."""
+
+    def __init__(self, frames: int, size: int) -> None:
+        self.frames, self.size = frames, size
+
+    def draw_frames(self, n: int, rng: torch.Generator) -> np.ndarray:
+        return np.zeros((n, self.size, self.size, 3), np.uint8)
+
+    def draw(self, n: int, rng: torch.Generator) -> tuple[np.ndarray, np.ndarray]:
+        return np.zeros((n, self.frames, self.size, self.size, 3), np.uint8), np.zeros(n, np.int64)
+
+
+# How to build each, and what a step looks at as published: clips, pairs of frames, or frames.
+SUBJECTS: dict[str, tuple[Callable[[int, int, int], Subject], int]] = {
+    "tgan": (_tgan, 32),
+    "mocogan": (_mocogan, 3),
+    "monkeynet": (_monkeynet, 32),
+    "pix2pix": (_pix2pix, 1),
+    "ours": (_ours, 64),
+}
