@@ -91,12 +91,12 @@ def best_match(animation: np.ndarray, clips: Clips, without_take: int | None = N
     return Matcher(clips)(animation, without_take)
 
 
-def nearest_frames(frames: np.ndarray, clips: Clips) -> tuple[np.ndarray, np.ndarray]:
+def nearest_frames(frames: np.ndarray, clips: Clips | Matcher) -> tuple[np.ndarray, np.ndarray]:
     """Each frame's nearest frame of `clips`: its row (N,) and its mean squared error (N,), in grey levels squared.
 
-    frames: uint8 (N, H, W, C).
+    frames: uint8 (N, H, W, C). clips: where to look, or a Matcher that has been made for it.
     """
-    matcher = Matcher(clips)
+    matcher = clips if isinstance(clips, Matcher) else Matcher(clips)
     found = [matcher(frame[None]) for frame in frames]
     return np.array([match.start for match in found]), np.array([match.mse for match in found])
 
@@ -115,7 +115,7 @@ class Copying:
     held_out: np.ndarray
 
 
-def copying(samples: np.ndarray, train: Clips, held_out: np.ndarray) -> Copying:
+def copying(samples: np.ndarray, train: Clips | Matcher, held_out: np.ndarray) -> Copying:
     """Are samples nearer to the training frames than new real frames are?
 
     Distance: root of the mean squared error to the nearest training frame, in grey levels. `nearer` is the Mann-Whitney
@@ -127,7 +127,8 @@ def copying(samples: np.ndarray, train: Clips, held_out: np.ndarray) -> Copying:
     samples, held_out: uint8 (N, H, W, C); the held-out frames must come from other takes than the training
     (`Clips.split`).
     """
-    mine, real = (np.sqrt(nearest_frames(frames, train)[1]) for frames in (samples, held_out))
+    matcher = train if isinstance(train, Matcher) else Matcher(train)
+    mine, real = (np.sqrt(nearest_frames(frames, matcher)[1]) for frames in (samples, held_out))
     nearer = mannwhitneyu(real, mine).statistic / (len(mine) * len(real))
     middle = np.median(real)
     ratio = float(np.median(mine) / middle) if middle > 0 else float("nan")
@@ -157,12 +158,14 @@ def _bounds(frames: np.ndarray) -> np.ndarray:
     n, height, width, channels = frames.shape
     if height % BLOCK or width % BLOCK:
         raise ValueError(f"Frames to match have sides that are multiples of {BLOCK}, got {height}×{width}.")
-    centred = frames.astype(np.float32) - 128
-    blocks = centred.reshape(n, height // BLOCK, BLOCK, width // BLOCK, BLOCK, channels)
-    sums = np.einsum("nyixjc->nyxc", blocks).reshape(n, -1) / BLOCK
-    squares = np.einsum("nhwc,nhwc->n", centred, centred, dtype=np.float64)
-    rest = np.sqrt(np.maximum(squares - np.einsum("np,np->n", sums, sums, dtype=np.float64), 0))
-    return np.concatenate([sums, rest[:, None].astype(np.float32)], axis=1)
+    rows = frames.reshape(n, height // BLOCK, BLOCK, width * channels).sum(axis=2, dtype=np.int32)
+    sums = rows.reshape(n, height // BLOCK, width // BLOCK, BLOCK, channels).sum(axis=3).reshape(n, -1)
+    squares = np.square(frames, dtype=np.uint16).reshape(n, -1).sum(axis=1, dtype=np.int64)
+    rest = np.sqrt(
+        squares - np.square(sums, dtype=np.int64).sum(axis=1) / BLOCK**2
+    )  # whole numbers so far: never below 0
+    middle = 128 * BLOCK**2  # smaller products are rounded less
+    return np.concatenate([(sums - middle) / BLOCK, rest[:, None]], axis=1).astype(np.float32)
 
 
 def _squared_error(a: np.ndarray, b: np.ndarray) -> int:
