@@ -74,15 +74,16 @@ class Features:
 
     @torch.inference_mode()
     def _look(self, frames: Frames, progress: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        total = len(frames) if isinstance(frames, np.ndarray) else None
-        if total == 0:
-            raise ValueError("No frames came in, so there are no features.")
+        total, seen = len(frames) if isinstance(frames, np.ndarray) else None, 0
         with tqdm(desc=self.name, total=total, unit="frame", leave=False, disable=not progress) as bar:
             for batch in _batches(frames):
                 pictures = torch.from_numpy(np.ascontiguousarray(batch.transpose(0, 3, 1, 2)))
                 features, logits = self.network(pictures.expand(-1, 3, -1, -1))
                 yield features.float().cpu().numpy(), logits.float().softmax(dim=1).cpu().numpy()
                 bar.update(len(batch))
+                seen += len(batch)
+        if not seen:
+            raise ValueError("No frames came in, so there are no features.")
 
 
 def _batches(frames: Frames) -> Iterator[np.ndarray]:

@@ -58,6 +58,7 @@ def main() -> None:
         "made by": "data/pretrained/features.py", "version": library_version(),
     }  # fmt: skip
     write_checkpoint(args.out, {k: v.half() if v.ndim > 1 else v for k, v in net.state_dict().items()}, card)
+    card["kinds"] = len(data.kinds)  # their names are in the file's header
     (args.out / "card.json").write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n")
     print(json.dumps(report, indent=1))
 
