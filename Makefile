@@ -8,7 +8,7 @@ INSTALLED := .venv/.installed
 FIRST := notebooks/00_play_with_labels.ipynb
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lab test demo notebooks badges
+.PHONY: help venv lab test demo bench notebooks badges
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ demo: $(INSTALLED)  ## draw runs/demo.gif and runs/demo.png (a filmstrip) with t
 	$(BIN)/python -c 'import animlab; clip = animlab.load("pretrained/actions").animate(d=0, c=0, frames=16); \
 	  [animlab.save_animation(clip, f"runs/demo.{kind}") for kind in ("gif", "png")]'
 	@ls runs/demo.gif runs/demo.png
+
+bench: $(INSTALLED)  ## time the training step, the data, drawing and the player; some minutes, on an idle machine
+	$(BIN)/python tests/benchmarks/all.py
 
 notebooks: $(INSTALLED)  ## run every notebook from top to bottom and store it clean
 	$(BIN)/python notebooks/run.py
