@@ -92,9 +92,9 @@ def gather(frames: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """
     if isinstance(frames, np.memmap) and hasattr(mmap, "MADV_WILLNEED"):
         with suppress(OSError, AttributeError):
-            madvise = ctypes.CDLL(None).madvise
+            madvise, size = ctypes.CDLL(None).madvise, frames[0].nbytes
             for row in rows.tolist():
                 start = frames.ctypes.data + row * frames.strides[0]
                 page = start - start % mmap.PAGESIZE
-                madvise(ctypes.c_void_p(page), ctypes.c_size_t(start + frames.strides[0] - page), mmap.MADV_WILLNEED)
+                madvise(ctypes.c_void_p(page), ctypes.c_size_t(start + size - page), mmap.MADV_WILLNEED)
     return frames[rows]

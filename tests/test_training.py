@@ -456,6 +456,7 @@ def test_the_progress_bar_shows_losses_and_speed(capsys):
     shown = capsys.readouterr().err
     for part in ("3/3", "frames/s=", "d_loss=", "g_loss=", "lambda_d=", "lambda_c="):
         assert part in shown
+    assert re.search(r"\[\d\d:\d\d<\d\d:\d\d,", shown)  # time gone, and time left
 
 
 @pytest.mark.parametrize(("seconds", "most"), [(0.0, 0), (0.3, 10**9)])
