@@ -2,6 +2,7 @@
 
     python tests/benchmarks/trainings.py --out runs                     # hours on a processor, minutes on a GPU
     python tests/benchmarks/trainings.py --out runs shapes --steps 20000
+    python tests/benchmarks/trainings.py --shipped actions shapes       # rows of the shipped weights, from their cards
 
 Each run is kept under --out and taken up where it stopped; asking for more steps goes on. Writes
 `data/results/training.json`, a row a data set (the others stay as they were): label sizes, preset, steps, seconds of
@@ -19,6 +20,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 
@@ -52,13 +54,11 @@ def train(name: str, steps: int | None, out: Path) -> dict[str, object]:
     if not past or run.step > past[-1]["step"]:
         past.append(took)
         sittings.write_text(json.dumps(past))
-    found = animlab.metrics.label_influence(run.model.generator, pairs=512)
+    measured = animlab.metrics.label_influence(run.model.generator, pairs=512)
+    found = {label: asdict(value) for label, value in measured.items()}
     moving = (clips.clips["length"] > 8).any()
     if clips.name not in NOT_TO_BE_SHOWN:
-        PICTURES.mkdir(exist_ok=True)
-        order = sorted(range(space.n_c), key=lambda j: -found[f"c{j}"].strength)[:ROWS]
-        sweeps = [run.model.animate(d=0, c=j, frames=COLUMNS, seed=3) for j in sorted(order)]
-        Image.fromarray(animlab.filmstrip(sweeps)).save(PICTURES / f"trained_{clips.name}.png", optimize=True)
+        draw(run.model, clips.name, found)
     return {
         "dataset": clips.name,
         "frames": len(clips),
@@ -69,9 +69,37 @@ def train(name: str, steps: int | None, out: Path) -> dict[str, object]:
         "seconds": round(sum(sitting["seconds"] for sitting in past)),
         "processor_seconds": round(sum(sitting["processor"] for sitting in past)),
         "machine": machine(),
-        "influence": {label: asdict(value) for label, value in found.items()},
+        "influence": found,
         "real_influence": asdict(animlab.metrics.real_influence(clips.frames, clips.clips)) if moving else None,
     }
+
+
+def shipped(name: str) -> dict[str, object]:
+    """The row of shipped weights, as their card has it."""
+    card = json.loads((ROOT / "data" / "pretrained" / name / "card.json").read_text())
+    model = animlab.load(f"pretrained/{name}")
+    draw(model, name, card["influence"])
+    return {
+        "dataset": card["dataset"],
+        "frames": card["frames"],
+        "preset": card["preset"],
+        "space": asdict(model.space),
+        "width": model.generator.width,
+        "steps": card["steps"],
+        "seconds": round(60 * card["minutes"]),
+        "processor_seconds": None,
+        "machine": card["machine"],
+        "influence": card["influence"],
+        "real_influence": card["real_influence"],
+    }
+
+
+def draw(model: animlab.Model, name: str, influence: dict[str, dict[str, float]]) -> None:
+    """The picture: the c_j of most strength, a row each."""
+    PICTURES.mkdir(exist_ok=True)
+    strongest = sorted(range(model.space.n_c), key=lambda j: -influence[f"c{j}"]["strength"])[:ROWS]
+    sweeps = np.stack([model.animate(d=0, c=j, frames=COLUMNS, seed=3) for j in sorted(strongest)])
+    Image.fromarray(animlab.filmstrip(sweeps)).save(PICTURES / f"trained_{name}.png", optimize=True)
 
 
 def machine() -> str:
@@ -84,11 +112,12 @@ def machine() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", default=list(SETTINGS), metavar="name", help="of data sets; all by default")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
+    parser.add_argument("--out", type=Path, default=Path("runs"), help="folder of the runs")
+    parser.add_argument("--shipped", action="store_true", help="read the shipped weights instead of training")
     parser.add_argument("--steps", type=int, help="in all, instead of those in SETTINGS")
     options = parser.parse_args()
     for name in options.names:
-        row = train(name, options.steps, options.out)
+        row = shipped(name) if options.shipped else train(name, options.steps, options.out)
         rows = json.loads(TABLE.read_text()) if TABLE.exists() else []
         rows = [old for old in rows if old["dataset"] != row["dataset"]] + [row]
         order = list(SETTINGS)
