@@ -6,8 +6,9 @@ the capture of a CUDA graph.
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from torch.utils._pytree import tree_leaves
 import animlab
 from animlab import PRESETS, LabelSpace, Preset
 from animlab.feed import Mapped, Resident, Streamed, feed_of
+from animlab.graph import WARM_UP, Captured
 from animlab.processes import Processes
 from animlab.state import TrainingState
 
@@ -243,6 +245,57 @@ def test_divergence_is_found_a_few_steps_late_but_never_saved(monkeypatch, tmp_p
     with pytest.raises(animlab.TrainingDiverged, match=message):
         train(monkeypatch, True, tmp_path, checkpoint_every=4)
     assert animlab.load(tmp_path).card["steps"] == 4
+
+
+# The capture ----------------------------------------------------------------------------------------------------------
+
+
+class Recorder:
+    """Stands in for torch.cuda: writes down what it is asked for, in order."""
+
+    def __init__(self, result):
+        self.told, self.result = [], result
+
+    def __getattr__(self, name):
+        if name == "CUDAGraph":
+            return lambda: self
+        if name in ("device", "stream", "graph"):
+            return self.within(name)
+        return lambda *args, **options: self.told.append(name) or self
+
+    def within(self, name):
+        @contextmanager
+        def manager(*args, **options):
+            if name == "graph":
+                self.told.append("capture begins")
+            yield
+            if name == "graph":
+                self.told.append("capture ends")
+
+        return manager
+
+    def replay(self):
+        self.told.append("replay")
+        self.result += 1
+
+
+def test_a_step_is_captured_once_after_the_warm_up_and_its_results_can_be_kept(monkeypatch):
+    result, weight = torch.zeros(1), torch.zeros(1, requires_grad=True)
+    cuda, optimizer = Recorder(result), torch.optim.Adam([weight])
+    monkeypatch.setattr(animlab.graph, "torch", SimpleNamespace(cuda=cuda, empty=torch.empty))
+
+    def step():
+        cuda.told.append("step")
+        return result
+
+    captured = Captured(step, CudaGenerator(), [optimizer])
+    weight.grad = torch.ones(1)
+    results = [captured() for _ in range(WARM_UP + 3)]
+    told = [what for what in cuda.told if what not in ("Stream", "current_stream", "wait_stream")]
+    capture = ["register_generator_state", "capture begins", "step", "capture ends"]
+    assert told == ["step"] * WARM_UP + capture + ["replay"] * 3
+    assert [float(kept) for kept in results[WARM_UP:]] == [1, 2, 3]
+    assert optimizer.param_groups[0]["capturable"] and weight.grad is None
 
 
 # Where there is a GPU -------------------------------------------------------------------------------------------------
