@@ -1,6 +1,6 @@
-"""Everything that is to be fast, in one table of ratios: the step, the data, drawing, the player.
+"""Everything that is to be fast, in one table of ratios: the step, the loop, the data, drawing, the player.
 
-    python tests/benchmarks/all.py                    # all four, some minutes; wants an otherwise idle machine
+    python tests/benchmarks/all.py                    # all of it, some minutes; wants an otherwise idle machine
     python tests/benchmarks/all.py step player        # only these; the others' numbers stay as they were
     python tests/benchmarks/all.py --gigabytes 0      # without the file larger than memory
 
@@ -45,6 +45,29 @@ def machine() -> dict[str, object]:
     }
 
 
+def fit() -> dict[str, dict[str, float]]:
+    """Steps a second of `animlab.fit` itself, its first 25 left out: on a GPU nothing waits for each single step."""
+    frames = np.random.default_rng(0).integers(0, 256, (4096, 64, 64, 3), np.uint8)
+    clips = animlab.Clips(frames, np.zeros(1, [("start", "i8"), ("length", "i8")]), "noise")
+    steps, result = (2025 if bench_step.DEVICE.type == "cuda" else 45), {}
+    for name in ("paper", "stable"):
+        times = Times()
+        animlab.fit(clips, animlab.LabelSpace(), name, steps, progress=False, callbacks=[times], sample_every=steps)
+        (first, began), (last, ended) = times.at[24], times.at[-1]
+        result[name] = {"steps/s": (last - first) / (ended - began)}
+    return result
+
+
+class Times(animlab.Callback):
+    """When fit had done which step."""
+
+    def __init__(self) -> None:
+        self.at: list[tuple[int, float]] = []
+
+    def on_step(self, record: animlab.Record) -> None:
+        self.at.append((record.step, record.seconds))
+
+
 def draw(rounds: int = 30) -> dict[str, float]:
     """Pictures of the full G a second, 64 at once and one after the other, as a slider asks for them."""
     model = animlab.Model(animlab.Generator(animlab.LabelSpace()).to(bench_step.DEVICE))
@@ -74,6 +97,10 @@ def rows(result: dict) -> list[tuple[str, str, float]]:
             ms = f"{row['min ms']:.0f} ms"
             found.append((f"step, {name}: the common loop takes … times as long", ms, row["ratio of minima"]))
             found.append((f"step, {name}: share of the machine's bound", ms, row["share of bound"]))
+        if "step" in result and "fit" in result:
+            rate = result["fit"][name]["steps/s"]
+            what = f"fit, {name}: its steps a second : bare steps one by one"
+            found.append((what, f"{rate:.1f} steps/s", rate * row["median ms"] / 1000))
     if "data" in result:
         data = result["data"]
         needed = 1000 * bench_data.BATCH / data["step"]["width 1"]["memory, ms"]
@@ -96,6 +123,7 @@ def rows(result: dict) -> list[tuple[str, str, float]]:
 def main(parts: list[str], gigabytes: float, rounds: int) -> None:
     work: dict[str, Callable[[], dict]] = {
         "step": lambda: bench_step.main(rounds),
+        "fit": fit,
         "data": lambda: bench_data.main(gigabytes),
         "draw": draw,
         "player": player,
@@ -116,7 +144,7 @@ def main(parts: list[str], gigabytes: float, rounds: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", help="step, data, draw, player; all of them where none is named")
+    parser.add_argument("parts", nargs="*", help="step, fit, data, draw, player; all of them where none is named")
     parser.add_argument("--gigabytes", type=float, default=4.3, help="size of the memory map, 0 for none")
     parser.add_argument("--rounds", type=int, default=12, help="timed steps of each loop")
     options = parser.parse_args()
