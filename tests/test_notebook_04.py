@@ -50,14 +50,15 @@ def clips():
 
 @pytest.mark.parametrize("preset", sorted(animlab.PRESETS))
 def test_the_loop_is_the_librarys(by_hand, clips, preset):
-    """The losses of the last step, and the running average that is played, after as many steps of fit in fp32."""
+    """The losses of the last step, and what the running average draws, after as many steps of fit in fp32."""
     space, recipe = animlab.LabelSpace(3, 4, 2), replace(animlab.PRESETS[preset], batch=8)
     played, losses = by_hand.train(clips.frames, space, recipe, 4, 0.1, 5)
     run = animlab.fit(clips, space, recipe, 4, 5, width=0.1, precision="fp32", device="cpu", progress=False)
     for name, value in losses.items():
         assert value == pytest.approx(run.history[name][-1], rel=1e-3, abs=1e-4), name
-    for (name, mine), theirs in zip(played.named_parameters(), run.model.generator.parameters()):
-        assert (mine - theirs).abs().max() < 1e-3, name  # Adam's steps are 2e-4, and 0 where a gradient is nothing
+    labels = space.sample(16, torch.Generator().manual_seed(0))
+    apart = animlab.Model(played).frames(labels).astype(int) - run.model.frames(labels)
+    assert abs(apart).max() <= 2 and abs(apart).mean() < 0.2
 
 
 def test_the_diary_adds_up_over_sittings(by_hand, clips, tmp_path):
@@ -145,7 +146,7 @@ def test_what_is_kept_plays(executed):
     kept = animlab.load(folder / "to-keep.safetensors")
     apart = kept.animate(seed=1).astype(int) - animlab.load(folder).animate(seed=1)
     assert abs(apart).max() <= 2 and kept.discriminator is not None
-    assert animlab.load(folder / "step-3.safetensors").card["steps"] == 3
+    assert animlab.load(folder / "step-4.safetensors").card["steps"] == 4
 
 
 # The exercises: their check cells against the worked answers and against plausible wrong ones.
