@@ -196,7 +196,8 @@ def precision_recall(fake: np.ndarray, real: np.ndarray, k: int = 3) -> Precisio
 
     Sample size: balls shrink as a set grows, and either number depends on both sizes, so compare at equal N and M,
     beside real against real (which is not 1). A single outlier's large ball takes in much. Copies of real pictures have
-    precision 1.
+    precision 1. Frames of clips lie in strings of near-copies, whose balls reach to the neighbouring frames and no
+    further: there even real frames of another take may have a precision near 0.
 
     Source: Kynkäänniemi et al., "Improved precision and recall metric for assessing generative models", NeurIPS 2019.
     """
