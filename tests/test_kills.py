@@ -61,7 +61,7 @@ assert os.waitpid(child("whole"), 0)[1] == 0
 def test_twenty_kills_lose_nothing(tmp_path):
     (tmp_path / "train.py").write_text(SCRIPT)
     done = subprocess.run(
-        [sys.executable, "train.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300
+        [sys.executable, "train.py"], cwd=tmp_path, capture_output=True, text=True, timeout=900
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     steps = [int(line.split()[-1]) for line in done.stdout.replace("False", "0").splitlines()]
