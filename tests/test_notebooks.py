@@ -26,7 +26,7 @@ PARAMETERS = {
     "03_continuous_labels": {"dataset": "actions-synthetic", "steps": 20, "width": 0.1, "seed": 1},
     "04_full_training": {
         "dataset": "shapes-synthetic", "preset": "stable-on-black", "n_d": 3, "n_c": 2, "steps": 8, "width": 0.1,
-        "lambda_c": 10.0, "ema": 0.99, "seed": 1, "keep": 2, "samples": 2, "demo_steps": 2,
+        "lambda_c": 10.0, "ema": 0.99, "seed": 1, "keep": 5, "samples": 2, "demo_steps": 2,
     },
     "datasets": {"names": ["moving-mnist", "actions"], "seed": 1},
 }  # fmt: skip
