@@ -14,7 +14,7 @@ import io
 import json
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,6 @@ LENGTH = 10  # frames of a window, as in the paper's first protocol
 WINDOWS, MATCHED, SEEDS = 200, 24, 2  # windows of a row, those of them that are matched, draws of everything
 POOL = 10_000  # frames of a data set that samples are drawn from, and pictures of a model
 COUNTS = (5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
-MODELS = ("actions", "shapes", "moving-mnist", "faces3d")
 STRENGTHS = 5
 WIDE = 2048  # features, as many as Inception's; drawn from one normal distribution whose variances fall off as 1 / i
 WIDE_VARIANCES = (1 / np.arange(1, WIDE + 1)) / (1 / np.arange(1, WIDE + 1)).sum()  # 1 in all
@@ -49,41 +48,34 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     for part in args.parts:
         began = time.process_time()
-        found = {"defects": defects, "network": network, "samples": samples}[part](look)
-        head = {
-            "made by": "tests/benchmarks/metrics.py", "version": library_version(), "features": look.name,
-            "distance": look.distance,
-            "machine": f"one thread, {platform.machine()}, torch {torch.__version__.split('+')[0]}",
-            "processor_seconds": round(time.process_time() - began),
-        }  # fmt: skip
-        (args.out / f"metrics_{part}.json").write_text(written(head | found))
+        for found in {"defects": defects, "network": network, "samples": samples}[part](look):  # a data set more each
+            head = {
+                "made by": "tests/benchmarks/metrics.py", "version": library_version(), "features": look.name,
+                "distance": look.distance,
+                "machine": f"one thread, {platform.machine()}, torch {torch.__version__.split('+')[0]}",
+                "processor_seconds": round(time.process_time() - began),
+            }  # fmt: skip
+            (args.out / f"metrics_{part}.json").write_text(written(head | found))
 
 
 # --- planted defects ------------------------------------------------------------------------------
 
 
-def defects(look: metrics.Features) -> dict[str, Any]:
-    """A table a data set: windows of held-out takes, spoilt, against windows of the other takes."""
-    rows = []
-    for name in ("actions", "moving-mnist"):
-        for seed in range(SEEDS):
-            rows += [{"data": name, "seed": seed} | row for row in defect_rows(name, look, seed)]
-            print(name, seed, flush=True)
+def defects(look: metrics.Features) -> Iterator[dict[str, Any]]:
+    """A table a data set and seed: windows of held-out takes, spoilt, against windows of the other takes."""
     about = {
         "psnr, ssim": "against the nearest window of the reference (in other takes, where it is from there itself)",
         "own_psnr, own_ssim": "against the same window before it was spoilt; null where there is none, or no end to it",
-        "score": "Eq. 10 of psnr, ssim and FD",
+        "score": "Eq. 10 of psnr, ssim and FD; null where it has no end",
         "copying": "how often a frame lies nearer to the reference than a held-out real one does (0.5: no copying)",
         "motion": "mean absolute difference of neighbouring frames, over that of held-out real windows",
     }
-    return {
-        "windows": WINDOWS,
-        "frames_a_window": LENGTH,
-        "matched": MATCHED,
-        "seeds": SEEDS,
-        "about": about,
-        "rows": rows,
-    }
+    head = {"windows": WINDOWS, "frames_a_window": LENGTH, "matched": MATCHED, "about": about}
+    rows = []
+    for seed in range(SEEDS):
+        for name in ("actions", "moving-mnist"):
+            rows += [{"data": name, "seed": seed} | row for row in defect_rows(name, look, seed)]
+            yield head | {"rows": rows}
 
 
 def defect_rows(name: str, look: metrics.Features, seed: int) -> list[dict[str, Any]]:
@@ -186,7 +178,7 @@ def own_truth(drawn: np.ndarray, truth: np.ndarray) -> tuple[float | None, float
 # --- the small network ----------------------------------------------------------------------------
 
 
-def network(look: metrics.Features) -> dict[str, Any]:
+def network(look: metrics.Features) -> Iterator[dict[str, Any]]:
     """FD of 1,000 disturbed frames against 1,000 others of the same set, a row a set and disturbance."""
     rows = []
     for name in ("actions", "shapes", "moving-mnist", "faces3d", "celeba"):
@@ -205,8 +197,7 @@ def network(look: metrics.Features) -> dict[str, Any]:
             })  # fmt: skip
         if len(clips.clips) < len(clips):
             rows.append({"data": name, "disturbance": "fewer clips", "trained on": False} | fewer_clips(clips, look))
-        print(name, flush=True)
-    return {"frames": 1000, "strengths": [k / STRENGTHS for k in range(STRENGTHS + 1)], "rows": rows}
+        yield {"frames": 1000, "strengths": [k / STRENGTHS for k in range(STRENGTHS + 1)], "rows": rows}
 
 
 def fewer_clips(clips: animlab.Clips, look: metrics.Features) -> dict[str, Any]:
@@ -275,15 +266,27 @@ TRAINED_ON = ("blur", "noise")
 # --- how many frames ------------------------------------------------------------------------------
 
 
-def samples(look: metrics.Features) -> dict[str, Any]:
+def samples(look: metrics.Features) -> Iterator[dict[str, Any]]:
     """FD and KD from N frames a side: two disjoint samples of real frames, and the shipped model against real ones."""
+    about = {
+        "FD, FD_std": "mean and standard deviation over `repeats` draws of N frames a side; real ones are disjoint",
+        "rank": "of the covariance of N features",
+        f"normal, {WIDE} features": "two samples of ONE normal distribution, variances as 1/i, 1 in all",
+        "fits": "FD = limit + slope / N, least squares over the N above 2 d (Chong and Forsyth, CVPR 2020)",
+    }
     rows, fits = [], []
+    rng = np.random.default_rng(0)
+    for n in COUNTS:
+        x, y = (rng.normal(size=(n, WIDE)) * np.sqrt(WIDE_VARIANCES) for _ in range(2))
+        rank = int(np.linalg.matrix_rank(x - x.mean(axis=0)))
+        row = {"N": n, "repeats": 1, "rank": rank, "FD": metrics.frechet_distance(x, y)}
+        rows.append({"data": f"normal, {WIDE} features", "who": "real"} | row)
     for name in ("actions", "moving-mnist", "faces3d"):
         clips = animlab.load_dataset(name, progress=False)
         rng = np.random.default_rng(0)
         pool = look(clips.frames[np.sort(rng.choice(len(clips), min(len(clips), POOL), replace=False))])
         drawn = {"real": pool}
-        if name in MODELS and (ROOT / "data" / "pretrained" / name / "model.safetensors").is_file():
+        if (ROOT / "data" / "pretrained" / name / "model.safetensors").is_file():
             model = animlab.load(ROOT / "data" / "pretrained" / name)
             drawn["model"] = look(model.frames(model.space.sample(POOL, torch.Generator().manual_seed(0))))
         again = np.sort(rng.choice(len(clips), min(len(clips), POOL), replace=False))
@@ -294,26 +297,7 @@ def samples(look: metrics.Features) -> dict[str, Any]:
             large = [(1 / row["N"], row["FD"]) for row in found if row["N"] > 2 * look.size]
             slope, limit = np.polyfit(*zip(*large), 1)
             fits.append({"data": name, "who": who, "FD at infinity": limit, "bias times N": slope})
-        print(name, flush=True)
-    for n in COUNTS:
-        x, y = (rng.normal(size=(n, WIDE)) * np.sqrt(WIDE_VARIANCES) for _ in range(2))
-        row = {
-            "N": n,
-            "repeats": 1,
-            "rank": int(np.linalg.matrix_rank(x - x.mean(axis=0))),
-            "FD": metrics.frechet_distance(x, y),
-        }
-        rows.append({"data": f"normal, {WIDE} features", "who": "real"} | row)
-    return {
-        "d": look.size, "pool": POOL,
-        "about": {
-            "FD, FD_std": "mean and standard deviation over `repeats` draws of N frames a side; real ones are disjoint",
-            "rank": "of the covariance of N features",
-            f"normal, {WIDE} features": "two samples of ONE normal distribution, variances as 1/i, 1 in all",
-            "fits": "FD = limit + slope / N, least squares over the N above 2 d (Chong and Forsyth, CVPR 2020)",
-        },
-        "fits": fits, "rows": rows,
-    }  # fmt: skip
+        yield {"d": look.size, "pool": POOL, "about": about, "fits": fits, "rows": rows}
 
 
 def sample_row(real: np.ndarray, drawn: np.ndarray, same: bool, n: int, rng: np.random.Generator) -> dict[str, Any]:
