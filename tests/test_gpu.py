@@ -313,7 +313,9 @@ def test_a_captured_step_equals_a_plain_one(preset, feed):
         one, other = captured.advance(FRAMES), plain.advance(FRAMES)
         for name in one:
             assert one[name].item() == pytest.approx(other[name].item(), rel=1e-3, abs=1e-4), (step, name)
-    assert captured.work.graph is not None and captured.count.item() == 12
+    assert captured.work.calls == 12
+    if SMALL[preset].ema > 0:  # nothing else needs to know the step
+        assert captured.count.item() == 12
     assert torch.equal(captured.rng.get_state(), plain.rng.get_state())
 
 
