@@ -1,0 +1,144 @@
+"""Notebook 08: it counts by hand what the library counts, its checks tell right from wrong, its table is whole."""
+
+import json
+import math
+from pathlib import Path
+from types import SimpleNamespace
+
+import nbformat
+import pytest
+import torch
+from torch import nn
+
+from animlab.baselines import mocogan, tgan
+from animlab.baselines.costs import Meter, cost
+from animlab.baselines.subjects import SUBJECTS, subject
+from animlab.networks import Discriminator, Generator
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOK = nbformat.read(ROOT / "notebooks" / "08_computation.ipynb", as_version=4)
+SOLUTIONS = nbformat.read(ROOT / "notebooks" / "solutions" / "08_computation.ipynb", as_version=4)
+
+
+def cells(notebook, tag):
+    return [cell.source for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
+
+
+def answers(notebook):
+    """The cell above each check cell."""
+    return [
+        before.source
+        for before, cell in zip(notebook.cells, notebook.cells[1:])
+        if "check" in cell.metadata.get("tags", [])
+    ]
+
+
+@pytest.fixture(scope="module")
+def names():
+    """What a check cell finds: the notebook's imports and its own definitions."""
+    found = {"torch": torch, "nn": nn, "math": math, "Meter": Meter, "cost": cost, "frames": 16, "gpu": 5}
+    for source in cells(NOTEBOOK, "definition"):
+        exec(source, found)
+    found["moco"] = cost("mocogan")
+    return found
+
+
+@pytest.mark.parametrize("name", ["tgan", "mocogan", "pix2pix", "ours"])
+def test_counting_by_hand_is_the_meters_counting(names, name):
+    it = subject(name)
+    clip = torch.rand(1, 3, 16, 64, 64)
+    nets = SimpleNamespace(draw=nn.ModuleList(it.generators), judge=nn.ModuleList(it.discriminators))
+    for net, work in ((nets.draw, it.draw), (nets.judge, lambda: it.judge(clip))):
+        net.eval().forward = work
+        with torch.no_grad(), Meter(net) as meter:
+            work()
+        assert names["by_hand"](net) == meter.multiply_adds.total()
+
+
+def test_the_ratio_is_that_of_the_discriminators(names):
+    """Counted with the real layers: those of TGAN and of MoCoGAN but the last, and their twins in two dimensions."""
+    flat = nn.Sequential(*(nn.Conv2d(a, b, 4, 2, 1) for a, b in ((3, 64), (64, 128), (128, 256), (256, 512))))
+    in_2d = names["by_hand"](flat, torch.rand(16, 3, 64, 64))
+    clip = torch.rand(1, 3, 16, 64, 64)
+    deep = nn.Sequential(*mocogan.VideoDiscriminator().layers[:-1])
+    assert names["ratio"](16) == pytest.approx(names["by_hand"](deep, clip) / in_2d)
+    assert names["ratio"](16, 4, 2, 1) == pytest.approx(names["by_hand"](tgan.Critic().look.eval(), clip) / in_2d)
+
+
+def test_the_step_of_the_notebook_is_ours(names):
+    """3 g + 8 d less the gradients of inputs that nobody asks for: D's first layer thrice a frame, G's first once."""
+    it = subject("ours", batch=4)
+    (g,), (d,) = it.generators, it.discriminators
+    assert isinstance(g, Generator) and isinstance(d, Discriminator)
+    first_of_d, first_of_g = 4 * 3 * 32 * 16 * 32 * 32, 4 * 18 * 1024
+    passes = names["by_hand"](g.eval(), g.space.sample(4)), names["by_hand"](d.eval(), torch.rand(4, 3, 64, 64))
+    expected = 3 * passes[0] + 8 * passes[1] - 2 * first_of_d - first_of_g
+    assert cost("ours", batch=4).step.total() == expected
+
+
+def test_unanswered_exercises_say_so(names, capsys):
+    for answer, check in zip(answers(NOTEBOOK), cells(NOTEBOOK, "check")):
+        namespace = dict(names)
+        exec(answer, namespace)
+        exec(check, namespace)
+        assert capsys.readouterr().out.startswith("Not yet")
+
+
+def test_the_checks_are_those_of_the_worked_answers():
+    assert cells(SOLUTIONS, "check") == cells(NOTEBOOK, "check")
+
+
+@pytest.mark.parametrize("exercise", range(4))
+def test_the_worked_answer_is_right(names, exercise, capsys):
+    namespace = dict(names)
+    exec(answers(NOTEBOOK)[exercise], namespace)  # defines `together`
+    exec(answers(SOLUTIONS)[exercise], namespace)
+    exec(cells(NOTEBOOK, "check")[exercise], namespace)
+    assert "Right" in capsys.readouterr().out
+
+
+PLACES = "def conv3d_cost(i, o, kernel, stride, padding, shape):\n    return i * o * math.prod(kernel) * math.prod("
+APART = "apart = nn.Sequential({}, {})"
+SPACE, TIME = "nn.Conv3d(64, 128, (1, 4, 4), (1, 2, 2), (0, 1, 1))", "nn.Conv3d(128, 128, (4, 1, 1))"
+WRONG = [
+    (0, PLACES + "n // s for n, s in zip(shape, stride))", "said", "the border forgotten"),
+    (0, PLACES + "(n - k) // s + 1 for n, k, s in zip(shape, kernel, stride))", "said", "padding forgotten"),
+    (0, PLACES + "n + 2 * p - k + 1 for n, k, p in zip(shape, kernel, padding))", "said", "stride forgotten"),
+    (0, PLACES + "shape)", "said", "places of the input"),
+    (0, "conv3d_cost = lambda i, o, k, s, p, shape: i * o * math.prod(k)", "said", "the weights alone"),
+    (1, APART.format(SPACE, "nn.Conv3d(128, 128, 1)"), "should make", "no kernel in time"),
+    (1, APART.format(SPACE.replace("(1, 4, 4)", "(4, 4, 4)"), "nn.Conv3d(128, 128, 1)"), "the layer it replaces",
+     "the old layer and one more"),
+    (1, APART.format("nn.Conv3d(64, 512, (4, 1, 1))", SPACE.replace("64,", "512,")), "the layer it replaces",
+     "time first, too wide"),
+    (1, APART.format(SPACE, TIME.replace("(4, 1, 1)", "(2, 1, 1)")), "should make", "two frames instead of four"),
+    (1, APART.format(SPACE, "nn.Conv3d(128, 128, (2, 1, 1), dilation=(3, 1, 1))"), "should see", "gaps in time"),
+    (2, "hidden = math.ceil((moco.drawn['conv 2-D'] / 10 / (3 * frames)) ** 0.5)", "would do as well",
+     "three matrices instead of six"),
+    (2, "hidden = math.ceil((moco.drawn['conv 2-D'] / 10 / 6) ** 0.5)", "would do as well", "one frame"),
+    (2, "hidden = 10", "not yet a tenth", "as it is"),
+    (2, "hidden = math.floor((moco.drawn['conv 2-D'] / 10 / (6 * frames)) ** 0.5)", "not yet", "rounded down"),
+    (3, "longest = 16", "fit as well", "the published length"),
+    (3, "longest = 24", "no multiple of 16", "between two lengths"),
+    (3, "longest = 48", "more than 5", "too long"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("exercise, answer, message, how", WRONG, ids=[row[3] for row in WRONG])
+def test_a_wrong_answer_is_turned_down(names, exercise, answer, message, how):
+    namespace = dict(names)
+    exec(answers(NOTEBOOK)[exercise], namespace)
+    exec(answer, namespace)
+    with pytest.raises(AssertionError, match=message):
+        exec(cells(NOTEBOOK, "check")[exercise], namespace)
+
+
+def test_the_table_is_whole_and_counts_what_the_library_counts():
+    table = json.loads((ROOT / "data" / "results" / "costs.json").read_text(encoding="utf-8"))
+    assert list(table["models"]) == list(SUBJECTS) and list(table["layers"]) == ["conv 2-D", "conv 3-D"]
+    for name, row in table["models"].items():
+        found = cost(name)
+        assert (row["step_multiply_adds"], row["seen"]) == (found.step.total(), found.seen)
+        assert row["clip_multiply_adds"] == found.drawn.total()
+        for part in ("clip", "step"):
+            assert 0 < row[part]["low"] <= row[part]["seconds"] <= row[part]["high"] and row[part]["runs"] >= 3
