@@ -28,7 +28,7 @@ ROOT = Path(__file__).parent.parent
 SPACE = LabelSpace(n_z=3, n_d=4, n_c=2)
 CARD = {"dataset": "noise", "preset": "stable", "steps": 7, "seed": 3}
 FILE = "model.safetensors"
-SHIPPED = sorted(path.parent.name for path in (ROOT / "data" / "pretrained").glob(f"*/{FILE}"))
+SHIPPED = sorted(path.parent.name for path in (ROOT / "data" / "pretrained").glob("*/animation.gif"))
 
 
 def make_model(seed: int = 0, norm: str = "spectral") -> Model:
@@ -344,13 +344,15 @@ def write_for_ever(folder: str, ready) -> None:
 def test_kill_9_leaves_a_whole_version(tmp_path):
     context = multiprocessing.get_context("forkserver")  # a new process each time, but PyTorch is imported once
     context.set_forkserver_preload(["animlab", "pytest"])
-    delays = np.random.default_rng(0).uniform(0, 0.03, 12)
+    delays = np.random.default_rng(0).uniform(0, 0.03, 60)
     leftovers = 0
-    for delay in delays:
+    for number, delay in enumerate(delays):
+        if number >= 12 and leftovers:  # on a busy machine it takes more kills until one hits a write
+            break
         ready = context.Event()
         child = context.Process(target=write_for_ever, args=(str(tmp_path), ready))
         child.start()
-        assert ready.wait(60)
+        assert ready.wait(300)
         time.sleep(delay)
         child.kill()
         child.join()
