@@ -28,6 +28,9 @@ PARAMETERS = {
         "dataset": "shapes-synthetic", "preset": "stable-on-black", "n_d": 3, "n_c": 2, "steps": 8, "width": 0.1,
         "lambda_c": 10.0, "ema": 0.99, "seed": 1, "keep": 5, "samples": 2, "demo_steps": 2,
     },
+    "05_ablations": {
+        "dataset": "shapes-synthetic", "grid": [[2, 1]], "steps": 2, "width": 0.05, "seed": 1, "workers": 1,
+    },
     "08_computation": {"frames": 32, "sizes": [64, 128], "gpu": 16},
     "datasets": {"names": ["moving-mnist", "actions"], "seed": 1},
 }  # fmt: skip
