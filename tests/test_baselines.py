@@ -556,3 +556,47 @@ def test_bad_input_is_one_sentence(says, options):
 def test_a_sample_of_nothing_is_refused():
     with pytest.raises(ValueError, match="at least one clip and one frame, got n=0, frames=16"):
         TGAN(width=0.05).sample(0)
+
+
+# Learning -------------------------------------------------------------------------------------------------------------
+
+
+def make_bars() -> Clips:
+    """Two clips: a bright bar that goes down, and one that goes right."""
+    frames = np.full((2, 32, 64, 64, 1), 40, np.uint8)
+    for t in range(32):
+        frames[0, t, 2 * t : 2 * t + 8] = frames[1, t, :, 2 * t : 2 * t + 8] = 220
+    table = np.zeros(2, [("start", "i8"), ("length", "i8"), ("class", "U8"), ("take", "i8")])
+    table["start"], table["length"], table["class"], table["take"] = [0, 32], 32, ["down", "right"], [0, 1]
+    return Clips(frames.reshape(64, 64, 64, 1), table, "bars")
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "faster", "steps"), [("mocogan", "ADAM", 15, 60), ("tgan", "RMSPROP", 20, 40)]
+)
+def test_two_clips_are_learned(model, settings, faster, steps, few, monkeypatch):
+    """With learning rates some times those published, so that seconds show the way."""
+    module = getattr(animlab.baselines, model)
+    monkeypatch.setitem(getattr(module, settings), "lr", getattr(module, settings)["lr"] * faster)
+    clips = make_bars()
+    real = clips.frames.reshape(64, -1) / 255
+
+    def error(gan: ClipGAN) -> float:
+        """Mean squared error of drawn frames to the nearest real one."""
+        drawn = gan.sample(8, seed=9).reshape(8 * 16, -1) / 255
+        return np.mean([((real - frame) ** 2).mean(axis=1).min() for frame in drawn])
+
+    class Errors(Callback):
+        def __init__(self):
+            self.found = []
+
+        def on_step(self, record):
+            if record.step in (1, steps):
+                self.found.append(error(record.model))
+
+    watch = Errors()
+    run = small(model, clips, steps, width=0.1, callbacks=[watch])
+    before, after = watch.found
+    assert after < 0.7 * before
+    if model == "mocogan":
+        assert run.history["real_category"][0] > 0.4 and run.history["real_category"][-5:].max() < 0.1
