@@ -1,4 +1,4 @@
-"""The arithmetic of set metrics against torch-fidelity's own functions, scipy's matrix root, closed forms, brute force."""
+"""The arithmetic of set metrics against torch-fidelity's functions, scipy's matrix root, closed forms, brute force."""
 
 import numpy as np
 import pytest
