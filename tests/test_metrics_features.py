@@ -152,7 +152,9 @@ def test_statistics_hold_one_batch_at_a_time(look):
 
 
 def test_progress_counts_frames(look, clips, capsys, monkeypatch):
-    monkeypatch.setattr(features, "tqdm", partial(features.tqdm, mininterval=0))  # else a quick machine shows no count
+    monkeypatch.setattr(
+        features, "tqdm", partial(features.tqdm, mininterval=0, miniters=1)
+    )  # else a quick machine shows no count
     look.statistics(clips.frames[:200], progress=True)
     assert "200/200" in capsys.readouterr().err
     look.statistics(clips.frames[:200])
