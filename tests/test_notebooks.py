@@ -31,6 +31,9 @@ PARAMETERS = {
     "05_ablations": {
         "dataset": "shapes-synthetic", "grid": [[2, 1]], "steps": 2, "width": 0.05, "seed": 1, "workers": 1,
     },
+    "06_metrics": {
+        "dataset": "actions-synthetic", "animations": 4, "redrawn_clips": 1, "redraw_steps": 4, "seed": 1,
+    },
     "08_computation": {"frames": 32, "sizes": [64, 128], "gpu": 16},
     "datasets": {"names": ["moving-mnist", "actions"], "seed": 1},
 }  # fmt: skip
