@@ -67,7 +67,9 @@ def test_the_score_is_the_librarys(by_hand):
 def test_no_few_samples_get_under_the_rank_floor_and_the_best_ones_reach_it(by_hand):
     """The best n samples: their mean is right, and their covariance is the real one in its n - 1 widest directions."""
     rng = np.random.default_rng(1)
-    data = rng.normal(size=(4000, 8)) * np.array([5, 4, 3, 2, 1.5, 1, 0.7, 0.5]) @ np.linalg.qr(rng.normal(size=(8, 8)))[0]
+    data = (
+        rng.normal(size=(4000, 8)) * np.array([5, 4, 3, 2, 1.5, 1, 0.7, 0.5]) @ np.linalg.qr(rng.normal(size=(8, 8)))[0]
+    )
     known = metrics.Statistics.of(data)
     for n in (3, 5, 8):
         floor = by_hand.rank_floor(known.cov, n)
@@ -148,7 +150,7 @@ WRONG = [
     (3, FLAT + "return x.var(axis=0).mean()", "wanted at least", "variance over time, blind to order"),
     (3, FLAT + "return abs(x[-1] - x[0]).mean()", "wanted at least", "the ends alone"),
     (3, FLAT + "return abs(np.diff(x, axis=0)).mean()", "brightness", "the step, in grey levels"),
-    (3, FLAT + "return -abs(np.diff(x, axis=0)).mean() / x.std(axis=0).mean()", "wanted at least", "the wrong way round"),
+    (3, FLAT + "return -abs(np.diff(x, axis=0)).mean() / x.std(axis=0).mean()", "wanted at least", "the wrong way round"),  # noqa: E501
 ]  # fmt: skip
 
 
@@ -173,7 +175,11 @@ def script():
 
 def test_the_table_is_what_its_script_describes(script):
     table = json.loads((ROOT / "data" / "results" / script.FILE).read_text(encoding="utf-8"))
-    assert (table["seeds"], table["animations of a row"], table["of noise"]) == (script.SEEDS, script.COUNT, script.NOISE)
+    assert (table["seeds"], table["animations of a row"], table["of noise"]) == (
+        script.SEEDS,
+        script.COUNT,
+        script.NOISE,
+    )
     assert (table["clips redrawn"], table["steps"]) == (script.CLIPS, script.STEPS)
     assert {key: table["held out"][key] for key in script.HELD_OUT} == script.HELD_OUT
     for row in table["match"]:
@@ -183,9 +189,13 @@ def test_the_table_is_what_its_script_describes(script):
     for data, who in {row[:2] for row in rows}:
         assert [row for row in rows if row[:2] == (data, who)] == [(data, who, seed) for seed in range(script.SEEDS)]
     for row in table["redraw"]:
-        assert np.mean(row["each_psnr"]) == pytest.approx(row["psnr"], rel=1e-4) and len(row["each_psnr"]) == script.CLIPS
+        assert (
+            np.mean(row["each_psnr"]) == pytest.approx(row["psnr"], rel=1e-4) and len(row["each_psnr"]) == script.CLIPS
+        )
 
 
 def test_held_out_clips_are_of_other_recordings(script):
     train, test = script.split()
-    assert (not set(train.clips["take"]) & set(test.clips["take"]) and len(train) + len(test) == 5290) or "synthetic" in train.name
+    assert (
+        not set(train.clips["take"]) & set(test.clips["take"]) and len(train) + len(test) == 5290
+    ) or "synthetic" in train.name
