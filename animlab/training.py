@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -22,12 +21,12 @@ from tqdm.auto import tqdm
 from . import checkpoints
 from .datasets import Clips
 from .labels import LabelSpace
+from .machine import Precision, choose_precision, keep_freed_memory
 from .model import Model
 from .presets import Preset, find_preset, name_of
 from .processes import Processes
 from .state import TrainingDiverged, TrainingState
 
-Precision = Literal["auto", "bf16", "fp32"]
 READ_EVERY = {"cuda": 25}  # steps from one look at the losses to the next, 1 elsewhere: it means to wait for the GPU
 
 
@@ -291,30 +290,6 @@ def _check(frames: np.ndarray, space: LabelSpace, preset: Preset, steps: int, pr
         )
     if steps < 1:
         raise ValueError(f"Training needs at least one step, got steps={steps}.")
-
-
-def choose_precision(precision: Precision, device: torch.device) -> str:
-    """bf16 where the machine multiplies it natively (some processors only emulate it, slowly), else fp32."""
-    if precision not in get_args(Precision):
-        raise ValueError(f"No precision is named {precision!r}; there are {', '.join(map(repr, get_args(Precision)))}.")
-    if precision != "auto":
-        return precision
-    if device.type == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    return "bf16" if device.type == "cpu" and native() else "fp32"
-
-
-def keep_freed_memory() -> None:
-    """Tells glibc to keep large freed buffers for the next step.
-
-    It would hand those of 32 MB and more, such as the largest layers' gradients, back to the system after each use, and
-    page them in anew at the next: a fifth of a step of the full nets. Other C libraries have no mallopt and go without.
-    """
-    with suppress(OSError, AttributeError):
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(-4, 0)  # M_MMAP_MAX: no buffer gets a mapping of its own
-        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: the heap's end is not given back
 
 
 @contextmanager

@@ -571,11 +571,12 @@ def make_bars() -> Clips:
     return Clips(frames.reshape(64, 64, 64, 1), table, "bars")
 
 
-@pytest.mark.parametrize(
-    ("model", "settings", "faster", "steps"), [("mocogan", "ADAM", 15, 60), ("tgan", "RMSPROP", 20, 40)]
-)
-def test_two_clips_are_learned(model, settings, faster, steps, few, monkeypatch):
-    """With learning rates some times those published, so that seconds show the way."""
+@pytest.mark.parametrize(("model", "settings", "faster"), [("mocogan", "ADAM", 15), ("tgan", "RMSPROP", 20)])
+def test_two_clips_are_learned(model, settings, faster, few, monkeypatch):
+    """With learning rates some times those published, so that seconds show the way.
+
+    A GAN at such a rate swings about what it has learned, so the best picture error on the way counts.
+    """
     module = getattr(animlab.baselines, model)
     monkeypatch.setitem(getattr(module, settings), "lr", getattr(module, settings)["lr"] * faster)
     clips = make_bars()
@@ -591,12 +592,12 @@ def test_two_clips_are_learned(model, settings, faster, steps, few, monkeypatch)
             self.found = []
 
         def on_step(self, record):
-            if record.step in (1, steps):
+            if record.step == 1 or record.step % 20 == 0:
                 self.found.append(error(record.model))
 
     watch = Errors()
-    run = small(model, clips, steps, width=0.1, callbacks=[watch])
-    before, after = watch.found
-    assert after < 0.7 * before
+    run = small(model, clips, 80, width=0.1, callbacks=[watch])
+    before, *later = watch.found
+    assert min(later) < 0.6 * before
     if model == "mocogan":
         assert run.history["real_category"][0] > 0.4 and run.history["real_category"][-5:].max() < 0.1

@@ -12,6 +12,7 @@ import nbformat
 import numpy as np
 import pytest
 import torch
+from lessons import answers, cells
 from PIL import Image
 from scipy.stats import spearmanr
 
@@ -29,19 +30,6 @@ CLIPS = np.array(
     [(12 * k, 12, "wave two hands" if k < 6 else "bend") for k in range(8)],
     dtype=[("start", int), ("length", int), ("class", "U20")],
 )
-
-
-def cells(notebook, tag):
-    return [cell.source for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
-
-
-def answers(notebook):
-    """The cell above each check cell."""
-    return [
-        before.source
-        for before, cell in zip(notebook.cells, notebook.cells[1:])
-        if "check" in cell.metadata.get("tags", [])
-    ]
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import numpy as np
 import papermill
 import pytest
 import torch
+from lessons import answers, cells
 
 import animlab
 from animlab import metrics
@@ -19,19 +20,6 @@ from animlab import metrics
 ROOT = Path(__file__).parent.parent
 NOTEBOOK = nbformat.read(ROOT / "notebooks" / "04_full_training.ipynb", as_version=4)
 SOLUTIONS = nbformat.read(ROOT / "notebooks" / "solutions" / "04_full_training.ipynb", as_version=4)
-
-
-def cells(notebook, tag):
-    return [cell.source for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
-
-
-def answers(notebook):
-    """The cell above each check cell."""
-    return [
-        before.source
-        for before, cell in zip(notebook.cells, notebook.cells[1:])
-        if "check" in cell.metadata.get("tags", [])
-    ]
 
 
 @pytest.fixture(scope="module")

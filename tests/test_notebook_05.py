@@ -7,6 +7,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+from lessons import answers, cells
 from PIL import Image
 from scipy import stats
 
@@ -17,16 +18,6 @@ ROOT = Path(__file__).parent.parent
 NOTEBOOK = nbformat.read(ROOT / "notebooks" / "05_ablations.ipynb", as_version=4)
 SOLUTIONS = nbformat.read(ROOT / "notebooks" / "solutions" / "05_ablations.ipynb", as_version=4)
 TABLE = json.loads((ROOT / "data" / "results" / "ablations.json").read_text(encoding="utf-8"))
-
-
-def cells(notebook, tag):
-    return [cell.source for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
-
-
-def answers(notebook):
-    """The cell above each check cell."""
-    pairs = zip(notebook.cells, notebook.cells[1:])
-    return [before.source for before, cell in pairs if "check" in cell.metadata.get("tags", [])]
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import nbformat
 import numpy as np
 import pytest
+from lessons import answers, cells
 from test_metrics_matching import walk
 
 import animlab
@@ -17,19 +18,6 @@ from animlab.metrics.matching import windows
 ROOT = Path(__file__).parent.parent
 NOTEBOOK = nbformat.read(ROOT / "notebooks" / "06_metrics.ipynb", as_version=4)
 SOLUTIONS = nbformat.read(ROOT / "notebooks" / "solutions" / "06_metrics.ipynb", as_version=4)
-
-
-def cells(notebook, tag):
-    return [cell.source for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
-
-
-def answers(notebook):
-    """The cell above each check cell."""
-    return [
-        before.source
-        for before, cell in zip(notebook.cells, notebook.cells[1:])
-        if "check" in cell.metadata.get("tags", [])
-    ]
 
 
 @pytest.fixture
@@ -150,7 +138,8 @@ WRONG = [
     (3, FLAT + "return x.var(axis=0).mean()", "wanted at least", "variance over time, blind to order"),
     (3, FLAT + "return abs(x[-1] - x[0]).mean()", "wanted at least", "the ends alone"),
     (3, FLAT + "return abs(np.diff(x, axis=0)).mean()", "brightness", "the step, in grey levels"),
-    (3, FLAT + "return -abs(np.diff(x, axis=0)).mean() / x.std(axis=0).mean()", "wanted at least", "the wrong way round"),  # noqa: E501
+    (3, FLAT + "return -abs(np.diff(x, axis=0)).mean() / x.std(axis=0).mean()", "wanted at least",
+     "the wrong way round"),
 ]  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 import torch
+from lessons import answers, cells
 from torch import nn
 
 from animlab.baselines import mocogan, tgan
@@ -18,19 +19,6 @@ from animlab.networks import Discriminator, Generator
 ROOT = Path(__file__).parent.parent
 NOTEBOOK = nbformat.read(ROOT / "notebooks" / "08_computation.ipynb", as_version=4)
 SOLUTIONS = nbformat.read(ROOT / "notebooks" / "solutions" / "08_computation.ipynb", as_version=4)
-
-
-def cells(notebook, tag):
-    return [cell.source for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
-
-
-def answers(notebook):
-    """The cell above each check cell."""
-    return [
-        before.source
-        for before, cell in zip(notebook.cells, notebook.cells[1:])
-        if "check" in cell.metadata.get("tags", [])
-    ]
 
 
 @pytest.fixture(scope="module")

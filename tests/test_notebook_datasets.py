@@ -5,6 +5,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+from lessons import answers, cells
 
 import animlab
 
@@ -16,8 +17,7 @@ NOTEBOOK, SOLUTIONS = (
 
 def exercises(notebook):
     """Pairs of an answer's cell and the check cell after it."""
-    pairs = zip(notebook.cells, notebook.cells[1:])
-    return [(one.source, two.source) for one, two in pairs if "check" in two.metadata.get("tags", [])]
+    return list(zip(answers(notebook), cells(notebook, "check")))
 
 
 @pytest.fixture(scope="module")

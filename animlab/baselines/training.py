@@ -15,9 +15,10 @@ import torch
 
 from .. import checkpoints
 from ..datasets import Clips
+from ..machine import Precision, choose_precision, keep_freed_memory
 from ..processes import Processes
 from ..state import TrainingDiverged, check_same, optimizer_tensors, restore_optimizer
-from ..training import Callback, Precision, Run, check_frames, choose_precision, keep_freed_memory, train
+from ..training import Callback, Run, check_frames, train
 from .clip_gan import ClipGAN
 from .mocogan import MoCoGAN
 from .tgan import TGAN

@@ -26,6 +26,7 @@ import numpy as np
 import torch
 
 import animlab
+from animlab.machine import choose_precision
 
 TABLE = Path(__file__).parents[2] / "data" / "results" / "bench.json"
 
@@ -39,7 +40,7 @@ def machine() -> dict[str, object]:
         "processor": models[0] if models else platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "bf16": bench_step.choose_precision("auto", torch.device("cpu")) == "bf16",
+        "bf16": choose_precision("auto", torch.device("cpu")) == "bf16",
         "torch": torch.__version__.split("+")[0],
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }

@@ -28,9 +28,9 @@ import torch
 
 import animlab
 from animlab.feed import gather
+from animlab.machine import choose_precision, keep_freed_memory
 from animlab.processes import Processes
 from animlab.state import TrainingState
-from animlab.training import choose_precision, keep_freed_memory
 
 BATCH, SMALL = 64, 4096
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")

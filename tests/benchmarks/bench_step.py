@@ -34,9 +34,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import animlab
 from animlab.frames import to_tensor
+from animlab.machine import choose_precision, keep_freed_memory
 from animlab.processes import Processes
 from animlab.state import TrainingState
-from animlab.training import choose_precision, keep_freed_memory
 
 BATCH = 64
 SPACE = animlab.LabelSpace()

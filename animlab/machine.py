@@ -1,0 +1,35 @@
+"""What the machine offers: the precision that it multiplies fast, and memory that it need not fetch anew."""
+
+from __future__ import annotations
+
+import ctypes
+from contextlib import suppress
+from typing import Literal, get_args
+
+import torch
+
+Precision = Literal["auto", "bf16", "fp32"]
+
+
+def choose_precision(precision: Precision, device: torch.device) -> str:
+    """bf16 where the machine multiplies it natively (some processors only emulate it, slowly), else fp32."""
+    if precision not in get_args(Precision):
+        raise ValueError(f"No precision is named {precision!r}; there are {', '.join(map(repr, get_args(Precision)))}.")
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    return "bf16" if device.type == "cpu" and native() else "fp32"
+
+
+def keep_freed_memory() -> None:
+    """Tells glibc to keep large freed buffers for the next step.
+
+    It would hand those of 32 MB and more, such as the largest layers' gradients, back to the system after each use, and
+    page them in anew at the next: a fifth of a step of the full nets. Other C libraries have no mallopt and go without.
+    """
+    with suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(-4, 0)  # M_MMAP_MAX: no buffer gets a mapping of its own
+        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: the heap's end is not given back
