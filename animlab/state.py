@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Adam
 
 from . import checkpoints
+from .fast import hasten
 from .feed import Mapped, feed_of
 from .frames import to_tensor
 from .graph import Captured
@@ -44,8 +46,8 @@ class TrainingState:
     generator: Generator
     discriminator: Discriminator
     average: Generator
-    g_optimizer: torch.optim.Adam
-    d_optimizer: torch.optim.Adam
+    g_optimizer: Adam
+    d_optimizer: Adam
     rng: torch.Generator
     preset: Preset
     settings: dict[str, Any]
@@ -69,8 +71,13 @@ class TrainingState:
         for net in (generator, discriminator):
             net.to(processes.device).to(memory_format=torch.channels_last)
         average = deepcopy(generator).requires_grad_(False).eval()
-        g_optimizer = torch.optim.Adam(generator.parameters(), preset.lr_g, preset.betas, fused=True)
-        d_optimizer = torch.optim.Adam(discriminator.parameters(), preset.lr_d, preset.betas, fused=True)
+        if preset.ema == 0:  # the newest weights are played: the same memory, so that no step has to copy them
+            for mine, newest in zip(_tensors(average), _tensors(generator), strict=True):
+                mine.data = newest.data
+        alone_on_cpu = processes.device.type == "cpu" and processes.count == 1
+        adam = hasten if alone_on_cpu and settings["precision"] == "bf16" and preset.gamma == 0 else _adam
+        g_optimizer = adam(generator, preset.lr_g, preset.betas)
+        d_optimizer = adam(discriminator, preset.lr_d, preset.betas)
         processes.join((generator, g_optimizer), (discriminator, d_optimizer))
         on_gpu = processes.device.type == "cuda"
         rng = torch.Generator(processes.device if on_gpu else "cpu").manual_seed(settings["seed"])
@@ -130,6 +137,8 @@ class TrainingState:
     @torch.no_grad()
     def _average(self) -> None:
         """EMA of the generator, which follows closely at first: decay min(ema, n / (n + 10))."""
+        if self.preset.ema == 0:
+            return
         average: list[Tensor] = list(self.average.parameters())
         newest: list[Tensor] = list(self.generator.parameters())
         if self.count is None:
@@ -152,7 +161,8 @@ class TrainingState:
         self.settings["steps"] = self.step
         tensors = checkpoints.with_prefix("generator.", self.average.state_dict())
         tensors |= checkpoints.with_prefix("discriminator.", self.discriminator.state_dict())
-        tensors |= checkpoints.with_prefix("training.generator.", self.generator.state_dict())
+        newest = {name: tensor.clone() for name, tensor in self.generator.state_dict().items()}  # see `start`, ema
+        tensors |= checkpoints.with_prefix("training.generator.", newest)
         for name, optimizer in (("g", self.g_optimizer), ("d", self.d_optimizer)):
             tensors |= checkpoints.with_prefix(f"training.{name}_optimizer.", optimizer_tensors(optimizer))
         tensors["training.rng"] = self.rng.get_state()
@@ -231,6 +241,14 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
         like = weights[int(i)]
         state[int(i)][moment] = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
     optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+
+
+def _adam(net: nn.Module, lr: float, betas: tuple[float, float]) -> Adam:
+    return Adam(net.parameters(), lr, betas, fused=True)
+
+
+def _tensors(net: nn.Module) -> list[Tensor]:
+    return [*net.parameters(), *net.buffers()]
 
 
 def _leaves(name: str, tree: Any) -> Iterator[tuple[str, Any]]:

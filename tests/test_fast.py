@@ -1,0 +1,208 @@
+"""The fast layers against PyTorch's own: values, gradients, steps of Adam; nothing else about a network changes."""
+
+import copy
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import animlab
+from animlab import fast, networks
+from animlab.presets import PRESETS
+from animlab.processes import Processes
+from animlab.state import TrainingState
+
+SPACE = animlab.LabelSpace(3, 4, 2)
+CPU = torch.device("cpu")
+
+
+def nets(norm: str = "batch", seed: int = 0) -> tuple[animlab.Generator, animlab.Discriminator]:
+    torch.manual_seed(seed)
+    found = animlab.Generator(SPACE, 3, 0.1), animlab.Discriminator(SPACE, 3, 0.1, norm=norm)
+    return tuple(net.to(memory_format=torch.channels_last) for net in found)
+
+
+def gradients(value: torch.Tensor, *tensors: torch.Tensor) -> list[torch.Tensor]:
+    torch.manual_seed(1)
+    return list(torch.autograd.grad((value * torch.randn_like(value)).sum(), tensors))
+
+
+@pytest.mark.parametrize("channels", [(3, 8), (1, 8), (8, 12)])
+@pytest.mark.parametrize("transposed", [False, True])
+def test_convolutions_are_pytorchs(channels, transposed, rng):
+    small, large = channels
+    x = torch.randn(4, large if transposed else small, 10, 10, generator=rng, dtype=torch.float64)
+    x = x.to(memory_format=torch.channels_last).requires_grad_()
+    weight = torch.randn(large, small, 4, 4, generator=rng, dtype=torch.float64).requires_grad_()
+    bias = torch.randn(small if transposed else large, generator=rng, dtype=torch.float64).requires_grad_()
+
+    def check(tensors: tuple[torch.Tensor, ...]) -> None:
+        theirs = (F.conv_transpose2d if transposed else F.conv2d)(x, weight, bias, 2, 1)
+        ours = fast.Convolution.apply(x, weight, bias, transposed)
+        torch.testing.assert_close(ours, theirs)
+        for mine, its in zip(gradients(ours, *tensors), gradients(theirs, *tensors), strict=True):
+            torch.testing.assert_close(mine, its)
+
+    check((x, weight, bias))
+    weight.requires_grad_(False), bias.requires_grad_(False)  # as when D is frozen
+    check((x,))
+
+
+def test_the_gradient_of_what_was_flattened_lies_as_it_did(rng):
+    x = torch.randn(2, 5, 3, 3, generator=rng).to(memory_format=torch.channels_last).requires_grad_()
+    y = fast._Flattened.apply(x)
+    assert torch.equal(y, x.flatten(1))
+    (mine,) = gradients(y, x)
+    assert torch.equal(mine, gradients(x.flatten(1), x)[0]) and mine.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_matrix_divided_by_its_largest_singular_value(rng):
+    """Gradients as autograd finds them where σ = uᵀWv is written out."""
+    x, weight = (torch.randn(*shape, generator=rng, dtype=torch.float64) for shape in ((6, 7), (5, 7)))
+    u, s, v = torch.linalg.svd(weight)
+    u, v = u[:, 0], v[0]
+    x.requires_grad_(), weight.requires_grad_()
+    theirs = F.linear(x, weight) / torch.dot(u, weight @ v)
+    ours = fast.Divided.apply(x, weight, s[0], u, v)
+    torch.testing.assert_close(ours, theirs)
+    for mine, its in zip(gradients(ours, x, weight), gradients(theirs, x, weight), strict=True):
+        torch.testing.assert_close(mine, its)
+
+
+def losses_and_gradients(generator, discriminator, labels, bf16: bool) -> tuple[list[float], list[torch.Tensor]]:
+    """Of something that takes every output of both networks."""
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        frames = generator(labels)
+        heads = [head.float() for head in discriminator(frames)]
+    value = sum((i + 1) * head.square().mean() for i, head in enumerate(heads))
+    value.backward()
+    found = []
+    for net in (generator, discriminator):
+        copies = {m.weight: m.weight16.grad for m in net.modules() if isinstance(m, fast.Linear)}
+        found += [copies[p].float() if p.grad is None else p.grad for p in net.parameters()]
+    return value.item(), found
+
+
+@pytest.mark.parametrize("norm", ["batch", "spectral", "none"])
+def test_networks_err_no_more_than_autocasts_do(norm, rng):
+    """Against the same networks in fp32: what bf16 costs is the same in the fast layers and in the plain ones."""
+    plain = nets(norm)
+    quick, exact = copy.deepcopy(plain), copy.deepcopy(plain)
+    for net in quick:
+        fast.hasten(net, 1e-3, (0.5, 0.999))
+    labels = SPACE.sample(32, rng)
+    value, truth = losses_and_gradients(*exact, labels, bf16=False)
+    found = [losses_and_gradients(*pair, labels, bf16=True) for pair in (plain, quick)]
+    for loss, _ in found:
+        assert loss == pytest.approx(value, rel=0.02)
+    names = [name for net in plain for name, _ in net.named_parameters()]
+    for name, true, theirs, ours in zip(names, truth, found[0][1], found[1][1], strict=True):
+        if (true.norm() < 1e-5).item():  # a bias before a batch norm: its gradient is rounding and nothing else
+            continue
+        autocasts, ours = ((gradient - true).norm() / true.norm() for gradient in (theirs, ours))
+        assert ours < 1.1 * autocasts + 0.002, name
+
+
+def test_power_iterations_are_the_plain_ones(rng):
+    plain = networks.Spectral(nn.Linear(400, 300))
+    quick = copy.deepcopy(plain)
+    fast.hasten(quick, 1e-3, (0.5, 0.999))
+    assert isinstance(quick, fast.Spectral) and isinstance(quick.layer, fast.Linear)
+    x = torch.randn(8, 400, generator=rng)
+    for _ in range(3):
+        with torch.autocast("cpu", torch.bfloat16):
+            mine, its = quick(x.bfloat16()), plain(x.bfloat16())
+        torch.testing.assert_close(mine, its, rtol=0.02, atol=0.02)
+    for name in ("u", "v"):
+        assert torch.dot(getattr(quick, name), getattr(plain, name)) > 0.9999
+
+
+@pytest.mark.parametrize("norm", ["batch", "spectral"])
+def test_everywhere_else_nothing_changes(norm, rng):
+    """Names, in fp32, in evaluation: a network that was made fast is the plain one, bit for bit."""
+    plain = nets(norm)
+    quick = copy.deepcopy(plain)
+    for net in quick:
+        fast.hasten(net, 1e-3, (0.5, 0.999))
+    for mine, its in zip(quick, plain, strict=True):
+        assert list(mine.state_dict()) == list(its.state_dict())
+    labels = SPACE.sample(4, rng)
+    for train in (True, False):
+        for net in (*plain, *quick):
+            net.train(train)
+        frames, same = plain[0](labels), quick[0](labels)
+        assert torch.equal(frames, same)
+        for mine, its in zip(quick[1](frames), plain[1](frames), strict=True):
+            assert torch.equal(mine, its)
+
+
+def test_adam_is_adam(monkeypatch, rng):
+    """In blocks that do not divide the weight: weights, moments and counts are PyTorch's bit for bit."""
+    monkeypatch.setattr(fast, "BLOCK", 4096)
+    quick = nn.Sequential(nn.Linear(300, 250), nn.Linear(250, 4))
+    plain = copy.deepcopy(quick)
+    ours = fast.hasten(quick, 1e-3, (0.5, 0.999))
+    theirs = torch.optim.Adam(plain.parameters(), 1e-3, (0.5, 0.999), fused=True)
+    assert [type(layer) for layer in quick] == [fast.Linear, nn.Linear]
+    for _ in range(3):
+        for optimizer in (ours, theirs):
+            optimizer.zero_grad()
+        large = torch.randn(250, 300, generator=rng).bfloat16()
+        quick[0].copied().grad, plain[0].weight.grad = large.clone(), large.float()
+        for mine, its in list(zip(quick.parameters(), plain.parameters(), strict=True))[1:]:
+            mine.grad = torch.randn(mine.shape, generator=rng)
+            its.grad = mine.grad.clone()
+        ours.step(), theirs.step()
+    for mine, its in zip(quick.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(mine, its)
+        for name in ("step", "exp_avg", "exp_avg_sq"):
+            assert torch.equal(ours.state[mine][name], theirs.state[its][name])
+    assert quick[0].copied() is quick[0].weight16 and torch.equal(quick[0].weight16, plain[0].weight.bfloat16())
+
+
+def test_the_copy_follows_its_weight(rng):
+    layer = nn.Linear(300, 250)
+    fast.hasten(layer, 1e-3, (0.5, 0.999))
+    before = layer.copied()
+    assert layer.copied() is before
+    layer.load_state_dict({"weight": torch.randn(250, 300, generator=rng), "bias": torch.zeros(250)})
+    assert torch.equal(layer.copied(), layer.weight.bfloat16()) and layer.copied().requires_grad
+    layer.requires_grad_(False)
+    assert not layer.copied().requires_grad
+
+
+def start(preset: animlab.Preset, precision: str, count: int = 1) -> TrainingState:
+    settings = {"seed": 0, "preset_values": asdict(preset), "precision": precision}
+    return TrainingState.start(SPACE, 3, 0.1, settings, Processes(count, 0, CPU))
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_a_run_is_what_it_was(name, rng):
+    """Some steps of the fast layers beside as many of the plain ones under the same autocast."""
+    quick, plain = start(PRESETS[name], "bf16"), start(PRESETS[name], "fp32")
+    plain.settings["precision"] = "bf16"  # plain layers and PyTorch's Adam, under autocast
+    assert isinstance(quick.d_optimizer, fast.Adam) and not isinstance(plain.d_optimizer, fast.Adam)
+    frames = torch.randint(0, 256, (256, 64, 64, 3), generator=rng, dtype=torch.uint8).numpy()
+    for _ in range(4):
+        ours, theirs = quick.advance(frames), plain.advance(frames)
+        for loss, value in theirs.items():
+            assert ours[loss] == pytest.approx(value, rel=0.02), loss
+
+
+def test_only_where_it_helps():
+    stable = PRESETS["stable"]
+    penalised = replace(stable, norm="none", loss="relativistic", gamma=0.1)
+    for preset, precision, count in ((stable, "fp32", 1), (penalised, "bf16", 1), (stable, "bf16", 2)):
+        state = start(preset, precision, count)
+        assert not isinstance(state.g_optimizer, fast.Adam), (preset, precision, count)
+
+
+def test_without_ema_the_newest_weights_are_played(rng):
+    state = start(PRESETS["paper"], "bf16")
+    frames = torch.randint(0, 256, (256, 64, 64, 3), generator=rng, dtype=torch.uint8).numpy()
+    state.advance(frames)
+    for name, value in state.generator.state_dict().items():
+        assert value.data_ptr() == state.average.state_dict()[name].data_ptr(), name
+    assert state.generator.training and not state.average.training
