@@ -87,21 +87,27 @@ def losses_and_gradients(generator, discriminator, labels, bf16: bool) -> tuple[
 
 @pytest.mark.parametrize("norm", ["batch", "spectral", "none"])
 def test_networks_err_no_more_than_autocasts_do(norm, rng):
-    """Against the same networks in fp32: what bf16 costs is the same in the fast layers and in the plain ones."""
-    plain = nets(norm)
-    quick, exact = copy.deepcopy(plain), copy.deepcopy(plain)
-    for net in quick:
-        fast.hasten(net, 1e-3, (0.5, 0.999))
-    labels = SPACE.sample(32, rng)
-    value, truth = losses_and_gradients(*exact, labels, bf16=False)
-    found = [losses_and_gradients(*pair, labels, bf16=True) for pair in (plain, quick)]
-    for loss, _ in found:
-        assert loss == pytest.approx(value, rel=0.02)
-    names = [name for net in plain for name, _ in net.named_parameters()]
-    for name, true, theirs, ours in zip(names, truth, found[0][1], found[1][1], strict=True):
-        if (true.norm() < 1e-5).item():  # a bias before a batch norm: its gradient is rounding and nothing else
-            continue
-        autocasts, ours = ((gradient - true).norm() / true.norm() for gradient in (theirs, ours))
+    """Against the same networks in fp32: what bf16 costs is the same in the fast layers and in the plain ones.
+
+    The mean over eight batches: of one alone, two ways of rounding may differ by a third either way.
+    """
+    errors: dict[str, list[torch.Tensor]] = {}
+    for _ in range(8):
+        plain = nets(norm)
+        quick, exact = copy.deepcopy(plain), copy.deepcopy(plain)
+        for net in quick:
+            fast.hasten(net, 1e-3, (0.5, 0.999))
+        labels = SPACE.sample(32, rng)
+        value, truth = losses_and_gradients(*exact, labels, bf16=False)
+        found = [losses_and_gradients(*pair, labels, bf16=True) for pair in (plain, quick)]
+        for loss, _ in found:
+            assert loss == pytest.approx(value, rel=0.02)
+        names = [name for net in plain for name, _ in net.named_parameters()]
+        for name, true, *both in zip(names, truth, *(gradients for _, gradients in found), strict=True):
+            if true.norm() > 1e-5:  # not a bias before a batch norm: its gradient is rounding and nothing else
+                errors.setdefault(name, []).append(torch.stack([(one - true).norm() / true.norm() for one in both]))
+    for name, of_batches in errors.items():
+        autocasts, ours = torch.stack(of_batches).mean(dim=0)
         assert ours < 1.1 * autocasts + 0.002, name
 
 
