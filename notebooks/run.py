@@ -32,7 +32,8 @@ def clean(notebook: nbformat.NotebookNode) -> None:
             continue
         count += 1
         cell.execution_count = count
-        cell.outputs = [output for output in map(_without_widget, cell.outputs) if output is not None]
+        outputs = [output for output in cell.outputs if not _of_kernels(output)]
+        cell.outputs = [output for output in map(_without_widget, outputs) if output is not None]
         for output in cell.outputs:
             if output.output_type == "execute_result":
                 output.execution_count = count
@@ -43,6 +44,12 @@ def _without_widget(output: nbformat.NotebookNode) -> nbformat.NotebookNode | No
     output.pop("transient", None)
     was_widget = "data" in output and output.data.pop(WIDGET, None) is not None
     return None if was_widget and output.output_type == "display_data" else output
+
+
+def _of_kernels(output: nbformat.NotebookNode) -> bool:
+    """Whether this is only what kernels say as they start, such as those that a sweep runs its cells in."""
+    lines = output.get("text", "").splitlines() if output.get("name") == "stderr" else []
+    return bool(lines) and all(line.startswith("[IPKernelApp]") for line in lines)
 
 
 def run(path: Path) -> None:
