@@ -126,4 +126,3 @@ class LabelSpace:
         """ValueError unless c is the number of one of this space's continuous labels."""
         if not (isinstance(c, Integral) and 0 <= c < self.n_c):
             raise ValueError(f"c={c!r} is out of range: this model has continuous labels 0 to {self.n_c - 1}.")
-

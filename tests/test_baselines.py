@@ -592,11 +592,11 @@ def test_two_clips_are_learned(model, settings, faster, few, monkeypatch):
             self.found = []
 
         def on_step(self, record):
-            if record.step == 1 or record.step % 20 == 0:
+            if record.step == 1 or record.step % 10 == 0:
                 self.found.append(error(record.model))
 
     watch = Errors()
-    run = small(model, clips, 80, width=0.1, callbacks=[watch])
+    run = small(model, clips, 100, width=0.1, callbacks=[watch])
     before, *later = watch.found
     assert min(later) < 0.6 * before
     if model == "mocogan":

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..metrics.redrawing import SEARCH, TRIES, RedrawnClip, descend
 from .windows import Windows
 
 BATCH = 16  # clips drawn at once: bounds memory
@@ -20,7 +22,8 @@ class ClipGAN(nn.Module, ABC):
 
     length, stride: a training clip is `length` frames of the data set, every `stride`-th.
     zero, scale: a level of 0 to 255 is the value (level - zero) / scale in the networks.
-    frames_per_step: real frames that one step looks at.
+    frames_per_step: real frames that one step looks at. categories: kinds of clips that it was told of, 0 for none.
+    limits: names of the parts of its noise that are numbers, and how large they get (of N(0, 1), 997 in 1,000 draws).
     config: what the networks are built from. card: data set, seed, steps, …, as far as known.
     """
 
@@ -28,7 +31,9 @@ class ClipGAN(nn.Module, ABC):
     stride: ClassVar[int]
     zero: ClassVar[float]
     scale: ClassVar[float]
+    limits: ClassVar[dict[str, float]]
     frames_per_step: int
+    categories: int = 0
 
     def __init__(self, **config: Any) -> None:
         super().__init__()
@@ -47,8 +52,16 @@ class ClipGAN(nn.Module, ABC):
         """One step on clips that `windows` draws; the losses as detached scalars."""
 
     @abstractmethod
+    def noise(self, n: int, frames: int, rng: torch.Generator, d: int | None) -> dict[str, Tensor]:
+        """The random numbers that n clips are made from, by name; d: their category, None for a random one each."""
+
+    @abstractmethod
+    def paint(self, noise: dict[str, Tensor], frames: int) -> Tensor:
+        """The clips of this noise, (n, C, frames, 64, 64) in [-1, 1]; nothing else is random."""
+
     def draw(self, n: int, frames: int, rng: torch.Generator, d: int | None) -> Tensor:
-        """n clips (n, C, frames, 64, 64) in [-1, 1]; d: their category, None for a random one each."""
+        """n random clips (n, C, frames, 64, 64) in [-1, 1]; d: their category, None for a random one each."""
+        return self.paint(self.noise(n, frames, rng, d), frames)
 
     def autocast(self) -> AbstractContextManager[Any]:
         """bf16 where the model is trained in it."""
@@ -59,6 +72,11 @@ class ClipGAN(nn.Module, ABC):
         """uint8 (…, 64, 64, C) → float32 (…, C, 64, 64) as the networks know it, on their device."""
         levels = torch.from_numpy(np.require(frames, requirements="W")).to(next(self.parameters()).device)
         return levels.movedim(-1, -3).float().sub_(self.zero).div_(self.scale)
+
+    def to_levels(self, clips: Tensor) -> np.ndarray:
+        """The networks' clips (n, C, T, 64, 64) as uint8 (n, T, 64, 64, C)."""
+        levels = clips.detach().float().mul(self.scale).add(self.zero).round().clamp(0, 255)
+        return levels.permute(0, 2, 3, 4, 1).to("cpu", torch.uint8).numpy()
 
     @torch.inference_mode()
     def sample(self, n: int, frames: int = 16, seed: int = 0, d: int | None = None) -> np.ndarray:
@@ -72,10 +90,50 @@ class ClipGAN(nn.Module, ABC):
         rng = torch.Generator(next(self.parameters()).device).manual_seed(seed)
         parts = []
         for i in range(0, n, BATCH):
-            clips = self.draw(min(BATCH, n - i), frames, rng, d).float()  # (n, C, T, 64, 64)
-            levels = clips.mul(self.scale).add(self.zero).round().clamp(0, 255)
-            parts.append(levels.permute(0, 2, 3, 4, 1).to("cpu", torch.uint8).numpy())
+            clips = self.draw(min(BATCH, n - i), frames, rng, d)
+            parts.append(self.to_levels(clips))
         return np.concatenate(parts)
+
+    def redraw(self, clip: np.ndarray, steps: int = 60, seed: int = 0) -> RedrawnClip:
+        """The model's own clip that comes nearest to a given one, uint8 (T, 64, 64, C), found through its noise.
+
+        As metrics.redraw finds labels: Adam on the mean squared error, within the bounds of `limits`, from the best of
+        64 random clips of each category; after three tenths of the steps the best category goes on alone. The same seed
+        gives the same answer. Raises ValueError for clips that the model cannot draw.
+        """
+        if clip.dtype != np.uint8 or clip.ndim != 4 or clip.shape[1:] != (64, 64, self.config["channels"]):
+            raise ValueError(
+                f"A clip for this model to redraw is uint8 (T, 64, 64, {self.config['channels']}), "
+                f"got {clip.dtype} {clip.shape}."
+            )
+        if steps < 2:
+            raise ValueError(f"Redrawing takes at least two steps, one to choose and one to go on, got steps={steps}.")
+        self.eval()
+        frames, target = len(clip), self.to_values(clip).transpose(0, 1)  # (C, T, 64, 64)
+
+        def errors(noise: dict[str, Tensor]) -> Tensor:
+            return (self.paint(noise, frames) - target).square().flatten(1).mean(dim=1)
+
+        def moved_errors(*moved: Tensor, fixed: dict[str, Tensor]) -> Tensor:
+            return errors(fixed | dict(zip(self.limits, moved)))
+
+        starts = []
+        for d in range(self.categories) if self.categories else [None]:
+            rng = torch.Generator(target.device).manual_seed(seed)
+            with torch.no_grad():
+                tries = self.noise(TRIES, frames, rng, d)
+                best = errors(tries).argmin()
+            starts.append({name: value[best] for name, value in tries.items()})
+        noise = {name: torch.stack([start[name] for start in starts]) for name in starts[0]}  # a row a category
+        searched = max(1, round(SEARCH * steps))
+        for go_on in (searched, steps - searched):
+            fixed = {name: value for name, value in noise.items() if name not in self.limits}
+            bounds = [(noise[name], -limit, limit) for name, limit in self.limits.items()]
+            moved, found = descend(bounds, partial(moved_errors, fixed=fixed), self, go_on)
+            best = found.argmin()
+            noise = {name: value[best, None] for name, value in (fixed | dict(zip(self.limits, moved))).items()}
+        with torch.no_grad():
+            return RedrawnClip.of(self.to_levels(self.paint(noise, frames))[0], clip)
 
     def animate(self, frames: int = 16, seed: int = 0, d: int | None = None) -> np.ndarray:
         """One clip, uint8 (frames, 64, 64, C): what `sample` gives, for one."""

@@ -6,13 +6,14 @@ sizes and settings of the program that its authors published. All convolutions h
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..losses import fake_loss, generator_loss, real_loss
+from ..metrics.redrawing import Z_LIMIT
 from ..networks import LEAK, scaled
 from .clip_gan import ClipGAN
 from .windows import Windows
@@ -37,19 +38,29 @@ class Generator(nn.Module):
             before = size
         self.paint = nn.Sequential(*layers, nn.ConvTranspose2d(before, channels, 4, 2, 1, bias=False), nn.Tanh())
 
-    def latents(self, n: int, frames: int, rng: torch.Generator, d: int | None = None) -> tuple[Tensor, Tensor]:
-        """n paths through the latent space (n, frames, 50 + categories + 10), and their categories (n,)."""
-        content = _normal(n, 1, CONTENT, rng=rng)
+    def noise(self, n: int, frames: int, rng: torch.Generator, d: int | None = None) -> dict[str, Tensor]:
+        """What n clips are made from: content (n, 50), category (n,), start (n, 10) and pushes (n, frames, 10)."""
+        content = _normal(n, CONTENT, rng=rng)
         category = torch.randint(self.categories, (n,), generator=rng, device=rng.device)
         if d is not None:
             category = torch.full_like(category, d)
-        h = _normal(n, MOTION, rng=rng)
-        motion = []
-        for _ in range(frames):
-            h = self.recur(_normal(n, MOTION, rng=rng), h)
+        start = _normal(n, MOTION, rng=rng)
+        pushes = torch.stack([_normal(n, MOTION, rng=rng) for _ in range(frames)], dim=1)
+        return {"content": content, "category": category, "start": start, "pushes": pushes}
+
+    def path(self, noise: dict[str, Tensor]) -> Tensor:
+        """The way of each clip through the latent space (n, frames, 50 + categories + 10)."""
+        h, motion = noise["start"], []
+        for push in noise["pushes"].unbind(1):
+            h = self.recur(push, h)
             motion.append(h)
-        still = torch.cat([content, F.one_hot(category, self.categories).float()[:, None]], dim=2)
-        return torch.cat([still.expand(-1, frames, -1), torch.stack(motion, dim=1)], dim=2), category
+        still = torch.cat([noise["content"], F.one_hot(noise["category"], self.categories).float()], dim=1)
+        return torch.cat([still[:, None].expand(-1, len(motion), -1), torch.stack(motion, dim=1)], dim=2)
+
+    def latents(self, n: int, frames: int, rng: torch.Generator, d: int | None = None) -> tuple[Tensor, Tensor]:
+        """n random paths, and their categories (n,)."""
+        noise = self.noise(n, frames, rng, d)
+        return self.path(noise), noise["category"]
 
     def moments(self, n: int, frames: int, rng: torch.Generator) -> Tensor:
         """One random moment of each of n paths, (n, 1, 60 + categories): what single fake images are drawn from."""
@@ -116,6 +127,7 @@ class MoCoGAN(ClipGAN):
 
     stride = 2
     zero = scale = 127.5
+    limits: ClassVar[dict[str, float]] = {"content": Z_LIMIT, "start": Z_LIMIT, "pushes": Z_LIMIT}
 
     def __init__(
         self,
@@ -127,7 +139,7 @@ class MoCoGAN(ClipGAN):
         noise: float = 0.0,
     ) -> None:
         super().__init__(channels=channels, categories=categories, width=width, images=images, clips=clips, noise=noise)
-        self.images, self.clips = images, clips
+        self.images, self.clips, self.categories = images, clips, categories
         self.frames_per_step = images + clips * self.length
         self.generator = Generator(channels, categories, width)
         self.image_discriminator = ImageDiscriminator(channels, width, noise)
@@ -186,11 +198,13 @@ class MoCoGAN(ClipGAN):
         }
         return {name: value.detach() for name, value in found.items()}
 
-    def draw(self, n: int, frames: int, rng: torch.Generator, d: int | None) -> Tensor:
-        categories = self.generator.categories
-        if d is not None and not 0 <= d < categories:
-            raise ValueError(f"This MoCoGAN has the categories 0 to {categories - 1}, got d={d}.")
-        return self.generator(self.generator.latents(n, frames, rng, d)[0])
+    def noise(self, n: int, frames: int, rng: torch.Generator, d: int | None) -> dict[str, Tensor]:
+        if d is not None and not 0 <= d < self.categories:
+            raise ValueError(f"This MoCoGAN has the categories 0 to {self.categories - 1}, got d={d}.")
+        return self.generator.noise(n, frames, rng, d)
+
+    def paint(self, noise: dict[str, Tensor], frames: int) -> Tensor:
+        return self.generator(self.generator.path(noise))
 
     def _images(self, rng: torch.Generator) -> Tensor:
         latents = self.generator.moments(self.images, self.length, rng)

@@ -6,7 +6,7 @@ sizes and settings of the program that its authors published for Moving MNIST.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -120,6 +120,7 @@ class TGAN(ClipGAN):
 
     stride = 1
     zero = scale = 128.0
+    limits: ClassVar[dict[str, float]] = {"z_slow": 1.0}
     done: Tensor
 
     def __init__(self, channels: int = 3, width: float = 1.0, clips: int = 32, fast: bool = True) -> None:
@@ -166,17 +167,20 @@ class TGAN(ClipGAN):
             self.critic.clip_singular_values()
         return {"d_loss": d_loss.detach(), "g_loss": -fake_score.detach()}
 
-    def draw(self, n: int, frames: int, rng: torch.Generator, d: int | None) -> Tensor:
+    def noise(self, n: int, frames: int, rng: torch.Generator, d: int | None) -> dict[str, Tensor]:
         if d is not None:
             raise ValueError(f"TGAN knows no categories, so it cannot draw d={d}: leave d out.")
         if frames > self.length:
             raise ValueError(f"TGAN draws clips of at most {self.length} frames, got frames={frames}.")
-        z_slow = 2 * torch.rand(n, LATENT, generator=rng, device=rng.device) - 1  # U(-1, 1)
+        return {"z_slow": 2 * torch.rand(n, LATENT, generator=rng, device=rng.device) - 1}  # U(-1, 1)
+
+    def paint(self, noise: dict[str, Tensor], frames: int) -> Tensor:
+        z_slow = noise["z_slow"]
         if self.temporal is None:
             return self.generator(z_slow, None)[:, :, None].expand(-1, -1, frames, -1, -1)
-        z_fast = self.temporal(z_slow)[:, :frames].reshape(n * frames, LATENT)
+        z_fast = self.temporal(z_slow)[:, :frames].reshape(-1, LATENT)
         pictures = self.generator(z_slow.repeat_interleave(frames, dim=0), z_fast)  # (N·T, C, 64, 64)
-        return pictures.unflatten(0, (n, frames)).transpose(1, 2)
+        return pictures.unflatten(0, (-1, frames)).transpose(1, 2)
 
 
 def without_beta(norm: nn.Module) -> nn.Module:

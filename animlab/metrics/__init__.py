@@ -1,5 +1,6 @@
 """Numbers for pictures, sets of pictures, animations and labels; each function says what it measures and from where."""
 
+from .clip_features import clip_features
 from .distances import (
     Estimate,
     PrecisionRecall,
@@ -47,6 +48,7 @@ __all__ = [
     "animation_protocol",
     "animation_score",
     "best_match",
+    "clip_features",
     "copying",
     "dci",
     "evaluate",

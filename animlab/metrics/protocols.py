@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from .distances import Statistics, frechet_distance
 from .features import Features, load_features
 from .images import psnr, ssim
 from .matching import Match, Matcher, windows
-from .redrawing import Redrawn, redraw
+from .redrawing import Redrawn, RedrawnClip, redraw
 from .score import animation_score
 
 
@@ -151,7 +152,7 @@ class RedrawScores:
     psnr (dB), ssim: redrawn frames against the clip's own. still_psnr, still_ssim: the clip's mean frame, one picture
     that never moves, against the same: a redrawn clip below it has lost more by its drawing than it gained by its
     motion. order: how far c goes from frame to frame, over how far it goes through the same frames shuffled: 1 where
-    neighbours in time are strangers in c, towards 0 where c moves smoothly; lower is better.
+    neighbours in time are strangers in c, towards 0 where c moves smoothly; lower is better; NaN where no c moves.
     """
 
     psnr: float
@@ -161,10 +162,16 @@ class RedrawScores:
     still_psnr: float
     still_ssim: float
     order: float
-    redrawn: tuple[Redrawn, ...]
+    redrawn: tuple[RedrawnClip, ...]
 
 
-def redraw_protocol(model: Model, clips: np.ndarray, steps: int = 60, seed: int = 0) -> RedrawScores:
+class Redrawer(Protocol):
+    """A model that finds by itself what redraws a clip: a ClipGAN of animlab.baselines."""
+
+    def redraw(self, clip: np.ndarray, steps: int = 60, seed: int = 0) -> RedrawnClip: ...
+
+
+def redraw_protocol(model: Model | Redrawer, clips: np.ndarray, steps: int = 60, seed: int = 0) -> RedrawScores:
     """The stricter protocol: the model has to redraw given clips, uint8 (Q, T, H, W, C), that it was not trained on.
 
     Nothing is chosen to suit the model: every clip counts, and leaving out whole kinds of motion shows. See `redraw`
@@ -172,13 +179,17 @@ def redraw_protocol(model: Model, clips: np.ndarray, steps: int = 60, seed: int 
     """
     if clips.ndim != 5 or clips.shape[1] < 3:
         raise ValueError(f"Clips to redraw are uint8 (Q, at least 3 frames, H, W, C), got {clips.shape}.")
-    redrawn = tuple(redraw(model, clip, steps, seed) for clip in clips)
+    redrawn = tuple(
+        redraw(model, clip, steps, seed) if isinstance(model, Model) else model.redraw(clip, steps, seed)
+        for clip in clips
+    )
     stills = [np.broadcast_to(clip.mean(axis=0).round().astype(np.uint8), clip.shape) for clip in clips]
     p = np.array([psnr(found.frames, clip).mean() for found, clip in zip(redrawn, clips)])
     s = np.array([ssim(found.frames, clip).mean() for found, clip in zip(redrawn, clips)])
     rng = np.random.default_rng(seed)
-    taken = sum(found.step for found in redrawn)
-    shuffled = sum(_shuffled_step(found, rng) for found in redrawn)
+    labelled = [found for found in redrawn if isinstance(found, Redrawn)]
+    taken = sum(found.step for found in labelled)
+    shuffled = sum(_shuffled_step(found, rng) for found in labelled)
     return RedrawScores(
         psnr=float(p.mean()), psnr_std=_std(p), ssim=float(s.mean()), ssim_std=_std(s),
         still_psnr=float(np.mean([psnr(still, clip).mean() for still, clip in zip(stills, clips)])),
@@ -191,7 +202,7 @@ def _shuffled_step(found: Redrawn, rng: np.random.Generator, times: int = 20) ->
     """Redrawn.step of the same labels in random order, mean over `times` orders."""
     labels = found.labels
     orders = [torch.from_numpy(rng.permutation(len(labels))) for _ in range(times)]
-    return float(np.mean([Redrawn(found.frames, labels[order], found.mse).step for order in orders]))
+    return float(np.mean([replace(found, labels=labels[order]).step for order in orders]))
 
 
 def _std(values: np.ndarray) -> float:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..frames import to_tensor, to_uint8
 from ..labels import Labels
@@ -15,19 +17,28 @@ from ..model import Model
 Z_LIMIT = 3.0  # 997 of 1,000 draws from N(0, 1) lie inside
 TRIES = 64  # random pictures of each d, of which the nearest is the start
 RATE = 0.1
+Kind = TypeVar("Kind", bound="RedrawnClip")
 SEARCH = 0.3  # the share of the steps in which every d is tried; the rest is for the best one
 
 
 @dataclass(frozen=True)
-class Redrawn:
-    """A clip redrawn: frames uint8 (T, H, W, C), its labels (T rows; z and d the same in all), and the error.
-
-    mse: mean squared error of the redrawn frames, in grey levels squared.
-    """
+class RedrawnClip:
+    """A clip redrawn: frames uint8 (T, H, W, C), and their mean squared error, in grey levels squared."""
 
     frames: np.ndarray
-    labels: Labels
     mse: float
+
+    @classmethod
+    def of(cls: type[Kind], frames: np.ndarray, clip: np.ndarray, **more: Any) -> Kind:
+        """What `frames` are as a copy of `clip`."""
+        return cls(frames, float(np.square(frames.astype(np.float64) - clip).mean()), **more)
+
+
+@dataclass(frozen=True)
+class Redrawn(RedrawnClip):
+    """A clip redrawn by labels (T rows; z and d the same in all)."""
+
+    labels: Labels
 
     @property
     def d(self) -> int:
@@ -75,8 +86,7 @@ def redraw(model: Model, clip: np.ndarray, steps: int = 60, seed: int = 0) -> Re
     labels = _labels(model, z, c, every[one])
     with torch.no_grad():
         frames = to_uint8(model.generator(labels))
-    difference = frames.astype(np.float64) - clip
-    return Redrawn(frames, labels.to("cpu"), float((difference**2).mean()))
+    return Redrawn.of(frames, clip, labels=labels.to("cpu"))
 
 
 @torch.no_grad()
@@ -98,26 +108,42 @@ def _descend(
     model: Model, target: Tensor, z: Tensor, c: Tensor, ds: Tensor, steps: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`steps` of Adam for all d at once. z: (D, n_z), c: (D, T, n_c). Returns both and the error of each d, (D,)."""
-    z, c = z.clone().requires_grad_(), c.clone().requires_grad_()
-    adam = torch.optim.Adam([z, c], RATE)
+
+    def errors(z: Tensor, c: Tensor) -> Tensor:
+        pictures = model.generator(_labels(model, z, c, ds)).unflatten(0, c.shape[:2])
+        return (pictures - target).square().flatten(1).mean(dim=1)
+
+    (z, c), found = descend([(z, -Z_LIMIT, Z_LIMIT), (c, 0, 1)], errors, model.generator, steps)
+    return z, c, found
+
+
+def descend(
+    inputs: list[tuple[Tensor, float, float]], errors: Callable[..., Tensor], network: nn.Module, steps: int
+) -> tuple[list[Tensor], Tensor]:
+    """`steps` of Adam on what goes into a network, and the errors (D,) of each row, which stay apart.
+
+    inputs: tensors, each with the least and the greatest value it may take: it is put back after every step. errors:
+    of these tensors. network: its weights are left alone.
+    """
+    free = [tensor.clone().requires_grad_() for tensor, _, _ in inputs]
+    adam = torch.optim.Adam(free, RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, max(1, steps), RATE / 20)
-    trained = [parameter for parameter in model.generator.parameters() if parameter.requires_grad]
-    model.generator.requires_grad_(False)
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    network.requires_grad_(False)
     try:
         for _ in range(steps):
-            pictures = model.generator(_labels(model, z, c, ds)).unflatten(0, c.shape[:2])
-            errors = (pictures - target).square().flatten(1).mean(dim=1)
+            found = errors(*free)
             adam.zero_grad()
-            errors.sum().backward()
+            found.sum().backward()
             adam.step()
             schedule.step()
             with torch.no_grad():
-                z.clamp_(-Z_LIMIT, Z_LIMIT)
-                c.clamp_(0, 1)
+                for tensor, (_, least, greatest) in zip(free, inputs):
+                    tensor.clamp_(least, greatest)
     finally:
         for parameter in trained:
             parameter.requires_grad_(True)
-    return z.detach(), c.detach(), errors.detach()
+    return [tensor.detach() for tensor in free], found.detach()
 
 
 def _labels(model: Model, z: Tensor, c: Tensor, ds: Tensor) -> Labels:

@@ -1,0 +1,174 @@
+"""Clips redrawn by the baselines, features of whole clips, and the contenders of the comparison."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from animlab.baselines import TGAN, MoCoGAN
+from animlab.metrics import (
+    Redrawn,
+    Statistics,
+    clip_features,
+    frechet_distance,
+    kernel_distance,
+    load_features,
+    redraw_protocol,
+)
+from animlab.metrics.features import Features
+
+GANS = {
+    "mocogan": partial(MoCoGAN, channels=1, categories=3, width=0.1),
+    "tgan": partial(TGAN, channels=1, width=0.1),
+    "tgan-z1": partial(TGAN, channels=1, width=0.1, fast=False),
+}
+
+
+def untrained(name: str):
+    """A model whose pictures depend on its noise: TGAN begins with weights so small that they hardly do."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        gan = GANS[name]()
+        for weight in gan.parameters():
+            if weight.ndim > 1:
+                torch.nn.init.normal_(weight, std=0.3 / weight[0].numel() ** 0.25)
+    return gan.eval()
+
+
+# Redrawing -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", GANS)
+def test_a_model_finds_its_own_clip_again(name):
+    """A clip that the model can draw is the one it comes nearest to: far nearer than the best of many random ones."""
+    gan = untrained(name)
+    clip = gan.sample(1, frames=6, seed=99)[0]
+    found = gan.redraw(clip, steps=80)
+    assert found.frames.shape == clip.shape and found.frames.dtype == np.uint8
+    assert found.mse == pytest.approx(np.mean((found.frames.astype(float) - clip) ** 2))
+    random = gan.sample(64, frames=6, seed=1).astype(float)
+    assert found.mse < 0.5 * ((random - clip) ** 2).reshape(64, -1).mean(axis=1).min()
+
+
+def test_redrawing_tries_every_category_and_leaves_the_weights_alone():
+    gan = untrained("mocogan")
+    before = {name: value.clone() for name, value in gan.state_dict().items()}
+    clips = [gan.sample(1, frames=4, seed=5, d=d)[0] for d in range(3)]
+    errors = [gan.redraw(clip, steps=60).mse for clip in clips]
+    spread = np.mean([(clips[0].astype(float) - clip) ** 2 for clip in clips[1:]])
+    assert max(errors) < spread
+    assert all(torch.equal(value, before[name]) for name, value in gan.state_dict().items())
+    assert all(weight.requires_grad and weight.grad is None for weight in gan.parameters())
+
+
+def test_the_noise_stays_within_what_is_drawn():
+    """Towards a clip that no noise can reach, the noise goes to its bounds and no further."""
+    gan, seen = untrained("tgan"), []
+    paint = gan.paint
+    gan.paint = lambda noise, frames: (seen.append(noise["z_slow"].detach().abs().max().item()), paint(noise, frames))[
+        1
+    ]
+    gan.redraw(np.full((4, 64, 64, 1), 255, np.uint8), steps=40)
+    assert 0.99 < max(seen) <= 1
+
+
+def test_the_same_protocol_scores_baselines():
+    gan = untrained("mocogan")
+    clips = gan.sample(2, frames=5, seed=3)
+    found = redraw_protocol(gan, clips, steps=20)
+    assert len(found.redrawn) == 2 and not any(isinstance(each, Redrawn) for each in found.redrawn)
+    mse = np.array(
+        [((each.frames.astype(float) - clip) ** 2).mean(axis=(1, 2, 3)) for each, clip in zip(found.redrawn, clips)]
+    )
+    assert found.psnr == pytest.approx(np.mean(10 * np.log10(255**2 / mse)))
+    assert np.isnan(found.order)  # there is no c
+
+
+@pytest.mark.parametrize(
+    ("clip", "says"),
+    [
+        (np.zeros((4, 64, 64, 3), np.uint8), r"is uint8 \(T, 64, 64, 1\), got uint8 \(4, 64, 64, 3\)"),
+        (np.zeros((4, 64, 64, 1), np.float32), "got float32"),
+        (np.zeros((17, 64, 64, 1), np.uint8), "at most 16 frames"),
+    ],
+)
+def test_what_cannot_be_redrawn_is_refused_in_one_sentence(clip, says):
+    with pytest.raises(ValueError, match=says):
+        untrained("tgan").redraw(clip)
+
+
+# Features of clips ---------------------------------------------------------------------------------------------------
+
+
+def brightness() -> Features:
+    """One feature, the mean of the frame, from 0 to 1: what becomes of it over time can be worked out by hand."""
+    return Features(
+        "brightness",
+        1,
+        1,
+        "FD(brightness)",
+        lambda x: (x.float().mean((1, 2, 3))[:, None] / 255, torch.zeros(len(x), 1)),
+    )
+
+
+def clip_of(levels) -> np.ndarray:
+    return np.broadcast_to(np.array(levels, np.uint8)[:, None, None, None], (len(levels), 8, 8, 1))
+
+
+def test_clip_features_are_a_cosine_series():
+    rng = np.random.default_rng(0)
+    clips = np.stack([clip_of(rng.integers(0, 256, 16)) for _ in range(3)])
+    x = clips[:, :, 0, 0, 0] / 255
+    t = (np.arange(16) + 0.5) / 16
+    waves = [np.ones(16)] + [np.sqrt(2) * np.cos(np.pi * k * t) for k in (1, 2, 3)]
+    assert clip_features(clips, brightness()) == pytest.approx(
+        np.stack([(x * wave).mean(axis=1) for wave in waves], axis=1), abs=1e-6
+    )
+
+
+def test_the_terms_of_several_features_stay_apart():
+    two = Features(
+        "two",
+        2,
+        1,
+        "FD(two)",
+        lambda x: (torch.stack([x[:, 0, 0, 0].float(), x[:, 0, 0, 1].float()], 1), torch.zeros(len(x), 1)),
+    )
+    clip = np.zeros((1, 4, 8, 8, 1), np.uint8)
+    clip[0, :, 0, 0, 0], clip[0, :, 0, 1, 0] = 7, [0, 0, 8, 8]
+    found = clip_features(clip, two, terms=2).reshape(2, 2)  # terms, features
+    assert found[0] == pytest.approx([7, 4]) and found[1, 0] == pytest.approx(0, abs=1e-6) and found[1, 1] < -3
+
+
+def test_distances_of_clips_see_order_where_those_of_frames_are_blind():
+    """Bars that go down, against others of their kind, frozen ones and shuffled ones."""
+    look, rng = load_features("animlab"), np.random.default_rng(0)
+
+    def bars(n: int) -> np.ndarray:
+        clips = np.full((n, 16, 64, 64, 1), 40, np.uint8)
+        for clip, top, left in zip(clips, rng.integers(0, 20, n), rng.integers(0, 40, n)):
+            for t in range(16):
+                clip[t, top + 2 * t : top + 2 * t + 8, left : left + 20] = 220
+        return clips
+
+    real, others = bars(60), bars(60)
+    shuffled = np.stack([clip[rng.permutation(16)] for clip in others])
+    frozen = np.repeat(others[:, 8:9], 16, axis=1)
+
+    def distance(drawn: np.ndarray) -> float:
+        return kernel_distance(clip_features(drawn, look), clip_features(real, look), 20, 50).mean
+
+    same = abs(distance(others))
+    assert distance(shuffled) > 5 * same and distance(frozen) > 5 * same
+    of_frames = Statistics.of(look(real.reshape(-1, 64, 64, 1)))
+    frames = [frechet_distance(look(x.reshape(-1, 64, 64, 1)), of_frames) for x in (others, shuffled)]
+    assert frames[1] == pytest.approx(frames[0], rel=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8, 1), (2, 3, 8, 8, 1)])
+def test_too_short_clips_are_refused(shape):
+    with pytest.raises(ValueError, match=r"at least 4 frames"):
+        clip_features(np.zeros(shape, np.uint8), brightness())
