@@ -174,9 +174,13 @@ def test_the_table_is_what_its_script_describes(script):
     for row in table["match"]:
         assert row["score"] == pytest.approx(metrics.animation_score(row["psnr"], row["ssim"], row["fd"]), rel=1e-4)
         assert row["animations"] == (script.NOISE if row["who"] == "noise" else script.COUNT)
+        length, real_frames = script.SETS[row["data"]]
+        assert row["frames"] == script.ANIMATIONS * length and row["real_frames"] in (5290, real_frames)
     rows = [(row["data"], row["who"], row["seed"]) for row in table["match"]]
     for data, who in {row[:2] for row in rows}:
         assert [row for row in rows if row[:2] == (data, who)] == [(data, who, seed) for seed in range(script.SEEDS)]
+    assert {key: table["stand-in"][key] for key in script.STAND_IN} == script.STAND_IN
+    assert table["animations of FD"] == script.ANIMATIONS >= 200
     for row in table["redraw"]:
         assert (
             np.mean(row["each_psnr"]) == pytest.approx(row["psnr"], rel=1e-4) and len(row["each_psnr"]) == script.CLIPS
