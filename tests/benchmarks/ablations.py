@@ -3,8 +3,7 @@
     python tests/benchmarks/ablations.py --folder runs/ablations     # about an hour of one core
 
 Each cell is one run of notebook 04, through animlab.sweeps; what is done already in the folder is not run again. Runs
-that the table holds and the folder does not stay in the table as they are, with the date that they were run on. One
-change is no parameter of that notebook, the actions without their mirror images, and is trained here.
+that the table holds and the folder does not stay in the table as they are, with the date that they were run on.
 Writes data/results/ablations.json, the tables that notebook 05 shows, and data/pictures/ablations_*.jpg: for each cell
 of seed 0 a row for each of three d and two c_j, which goes from 0 to 1 along it. --no-run measures what is there.
 """
@@ -15,9 +14,7 @@ import argparse
 import json
 import os
 import platform
-import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -51,7 +48,6 @@ CHANGES: dict[str, dict[str, Any]] = {
     "plain view": {"label_view": "plain"},
     "silhouette": {"label_view": "silhouette"},
     "n_z = 2": {"n_z": 2},
-    "no mirror images": {"mirror": False},  # the published set holds each recording twice, once mirrored
 }
 FIG_4 = [(20, 5), (20, 10), (20, 20)]
 # Models of portraits of real people are measured, not shown: the stand-in's are.
@@ -85,11 +81,7 @@ def main() -> None:
     wanted = cells(args.seeds)
     if not args.no_run:
         notebook = ROOT / "notebooks" / "04_full_training.ipynb"
-        swept = [cell for cell in wanted if "mirror" not in cell]
-        sweep(notebook, swept, args.folder, scheduler=args.scheduler, workers=args.workers)
-        for cell in wanted:
-            if "mirror" in cell:
-                train_without_mirror_images(cell, args.folder / cell_name(cell))
+        sweep(notebook, wanted, args.folder, scheduler=args.scheduler, workers=args.workers)
     file = args.out / "results" / "ablations.json"
     kept = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"runs": [], "pictures": {}}
     before = {name_of(run): run for run in kept["runs"]}
@@ -117,48 +109,6 @@ def main() -> None:
 def name_of(run: dict[str, Any]) -> str:
     """The name of the cell that a row of the table is of."""
     return cell_name(BASE | {key: run[key] for key in ("dataset", "n_d", "n_c", "seed")} | run["change"])
-
-
-def train_without_mirror_images(cell: dict[str, Any], place: Path) -> None:
-    """A cell on one clip of each recording; leaves what a run of notebook 04 leaves, as far as it is read here."""
-    if result_of(place):
-        return
-    clips = animlab.load_dataset(cell["dataset"], progress=False)
-    table = clips.clips[np.unique(clips.clips["take"], return_index=True)[1]]
-    frames = np.concatenate([clips.frames[row["start"] :][: row["length"]] for row in table])
-    table["start"] = np.cumsum(table["length"]) - table["length"]
-    clips = animlab.Clips(frames, table, clips.name)
-    space = animlab.LabelSpace(cell["n_z"], cell["n_d"], cell["n_c"])
-    recipe = replace(animlab.PRESETS[cell["preset"]], batch=cell["batch"])
-    last = Last()
-    began = time.perf_counter(), time.process_time()
-    run = animlab.fit(
-        clips, space, recipe, cell["steps"], cell["seed"], place / "out", width=cell["width"], progress=False,
-        callbacks=[last], sample_every=cell["steps"],
-    )  # fmt: skip
-    seconds, processor_seconds = time.perf_counter() - began[0], time.process_time() - began[1]
-    influence = metrics.label_influence(run.model.generator, pairs=128, seed=cell["seed"])
-    machine = {"device": platform.machine(), "cores": os.cpu_count(), "threads": 1, "torch": torch.__version__}
-    result = {
-        "seconds": seconds, "processor_seconds": processor_seconds, "losses": last.losses,
-        "influence": {name: asdict(found) for name, found in influence.items()},
-        "machine": machine | {"animlab": library_version()},
-    }  # fmt: skip
-    (place / "result.json").write_text(json.dumps(result))
-
-
-class Last(animlab.Callback):
-    """Mean losses of all steps, as notebook 04 notes them at its only sample."""
-
-    def __init__(self) -> None:
-        self.seen: list[dict[str, float]] = []
-
-    def on_step(self, record: animlab.Record) -> None:
-        self.seen.append(record.losses)
-
-    @property
-    def losses(self) -> dict[str, float]:
-        return {name: float(np.mean([one[name] for one in self.seen])) for name in self.seen[0]}
 
 
 def about(runs: list[dict[str, Any]]) -> dict[str, Any]:
