@@ -126,3 +126,16 @@ def test_nearest_frames_are_those_of_brute_force():
     rows, errors = nearest_frames(queries, clips)
     np.testing.assert_array_equal(rows, table.argmin(axis=1))
     np.testing.assert_allclose(errors, table.min(axis=1))
+
+
+def test_a_frame_of_the_training_itself_is_held_against_other_recordings():
+    rng = np.random.default_rng(7)
+    clips = walk(rng, [30, 20, 10])
+    takes = np.repeat(clips.clips["take"], clips.clips["length"])
+    table = np.sqrt(((clips.frames[:, None].astype(float) - clips.frames) ** 2).mean(axis=(2, 3, 4)))
+    others = np.where(takes[:, None] == takes, np.inf, table).min(axis=1)
+    found = copying(clips.frames[:5], clips, clips.frames, takes)
+    np.testing.assert_allclose(found.held_out, others)
+    assert (found.samples == 0).all() and found.nearer == 1
+    with pytest.raises(ValueError, match="argument"):
+        nearest_frames(clips.frames[:5], clips, takes)

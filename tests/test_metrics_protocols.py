@@ -1,5 +1,8 @@
 """Both protocols: rows against the definitions, planted animations, and labels that are known beforehand."""
 
+import tracemalloc
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +13,7 @@ from animlab.metrics import (
     AnimationProtocol,
     Features,
     animation_protocol,
+    evaluate,
     frechet_distance,
     psnr,
     random_sweeps,
@@ -17,6 +21,7 @@ from animlab.metrics import (
     redraw_protocol,
     ssim,
 )
+from animlab.metrics import features as streaming
 
 
 def pooled(pictures):
@@ -54,6 +59,68 @@ def test_a_row_is_what_the_paper_describes():
     assert found.fd_alone == pytest.approx(np.mean([frechet_distance(each, real) for each in seen]))
     assert found.score == pytest.approx(found.psnr + 20 * found.ssim + 1 / found.fd)
     assert found.score_alone == pytest.approx(found.psnr + 20 * found.ssim + 1 / found.fd_alone)
+
+
+def test_the_distance_is_made_of_more_animations_than_are_matched():
+    rng = np.random.default_rng(0)
+    clips = walk(rng, [12, 9, 15, 20], size=16)
+    animations = np.stack([walk(rng, [5], size=16).frames for _ in range(30)])
+    protocol = AnimationProtocol(clips, POOLED, real_frames=50)
+    few, many = protocol.score(animations[:3]), protocol.score(animations[:3], samples=animations)
+    assert (few.frames, many.frames, many.real_frames, many.animations) == (15, 150, 50, 3)
+    assert (many.psnr, many.ssim, many.fd_alone, many.matches) == (few.psnr, few.ssim, few.fd_alone, few.matches)
+    assert many.fd == pytest.approx(frechet_distance(POOLED(animations.reshape(-1, 16, 16, 3)), protocol.statistics))
+    assert many.score == pytest.approx(many.psnr + 20 * many.ssim + 1 / many.fd)
+    for row in (protocol.real(5, 3, 30), protocol.noise(5, 3, 30)):
+        assert (row.animations, row.frames) == (3, 150)
+    assert protocol.real(5, 3).frames == 15 and protocol.noise(5, 3, 2).frames == 15
+    with pytest.raises(ValueError, match=r"animations \(3, 5, 16, 16, 3\), got \(2, 5, 8, 8, 3\)"):
+        protocol.score(animations[:3], samples=animations[:2, :, :8, :8])
+
+
+def tiny(pictures):
+    seen = torch.nn.functional.adaptive_avg_pool2d(pictures.float() / 255, 1).flatten(1)
+    return seen, seen
+
+
+def peak(work):
+    """The most memory that numpy held during the work, in MB."""
+    tracemalloc.start()
+    work()
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return most / 1e6
+
+
+def test_twenty_thousand_frames_take_bounded_memory():
+    """Frames that are one frame in memory: what is copied out of them shows. All at once they are 246 MB."""
+    rng = np.random.default_rng(0)
+    one = rng.integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
+    row = [("start", int), ("length", int), ("class", "U1"), ("take", int)]
+    clips = animlab.Clips(np.broadcast_to(one, (20_000, 64, 64, 3)), np.array([(0, 20_000, "", 0)], row), "one")
+    look = Features("tiny", 3, 3, "FD(tiny)", tiny)
+    kept = 20_000 * 769 * 4 / 1e6  # what the matcher remembers of a frame, 62 MB
+    assert kept < peak(lambda: AnimationProtocol(clips, look, 20_000)) < kept + 60
+    rows = rng.permutation(20_000)
+    assert peak(lambda: look.statistics(streaming.Rows(clips.frames, rows))) < 15
+    assert peak(lambda: clips.frames[rows]) > 200
+
+    class Model:
+        space = animlab.LabelSpace(1, 1, 1)
+
+        def frames(self, labels):
+            return rng.integers(0, 256, (len(labels), 64, 64, 3), dtype=np.uint8)
+
+    assert peak(lambda: evaluate(Model(), clips, 2000, look, progress=False)) < 100  # fakes and reals were 74 MB alone
+
+
+def test_a_bar_counts_the_real_frames(capsys, monkeypatch):
+    monkeypatch.setattr(streaming, "tqdm", partial(streaming.tqdm, mininterval=0, miniters=1))
+    clips = walk(np.random.default_rng(3), [30, 30], size=16)
+    AnimationProtocol(clips, POOLED, real_frames=50, progress=True)
+    assert "50/50" in capsys.readouterr().err
+    AnimationProtocol(clips, POOLED, real_frames=50)
+    assert capsys.readouterr().err == ""
 
 
 def test_real_clips_do_not_match_themselves_and_noise_matches_nothing():

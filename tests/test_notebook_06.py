@@ -85,6 +85,27 @@ def test_smoothness_is_the_librarys(by_hand, noise):
     assert by_hand.smoothness(noise) == pytest.approx((found.jump, found.bend))
 
 
+def test_the_numbers_for_sets_are_the_librarys(by_hand):
+    rng = np.random.default_rng(3)
+    answers = rng.dirichlet(np.ones(6), 50)
+    assert by_hand.inception_score(answers) == pytest.approx(metrics.inception_score(answers, 1).mean)
+    x, y = rng.normal(size=(40, 5)), rng.normal(0.5, 1.5, size=(40, 5))
+    assert by_hand.kernel_distance(x, y) == pytest.approx(metrics.kernel_distance(x, y, 1, 40).mean)
+    near = by_hand.share_inside(x, y), by_hand.share_inside(y, x)
+    assert near == metrics.precision_recall(x, y) and min(near) < 1
+
+
+def test_what_codes_tell_is_the_librarys(by_hand):
+    rng = np.random.default_rng(4)
+    factors = rng.uniform(size=(500, 3))
+    codes = np.stack([factors[:, 0] ** 2, factors[:, 1] + 0.1 * factors[:, 2], rng.uniform(size=500)], axis=1)
+    table = by_hand.told(codes, factors)
+    assert by_hand.gap(table) == pytest.approx(metrics.mig(codes, factors), abs=1e-3)
+    assert table[0, 0] == pytest.approx(1) and table[2].max() < 0.3
+    lines = np.corrcoef(codes.T, factors.T)[:3, 3:] ** 2
+    assert by_hand.gap(lines) == pytest.approx(metrics.sap(codes, factors))
+
+
 def test_defects_are_what_they_are_called(by_hand, noise):
     clip = noise // 2 + 40
     for defect in ("noise", "blur", "shift", "brighter", "less contrast"):
@@ -174,9 +195,13 @@ def test_the_table_is_what_its_script_describes(script):
     for row in table["match"]:
         assert row["score"] == pytest.approx(metrics.animation_score(row["psnr"], row["ssim"], row["fd"]), rel=1e-4)
         assert row["animations"] == (script.NOISE if row["who"] == "noise" else script.COUNT)
+        length, real_frames = script.SETS[row["data"]]
+        assert row["frames"] == script.ANIMATIONS * length and row["real_frames"] in (5290, real_frames)
     rows = [(row["data"], row["who"], row["seed"]) for row in table["match"]]
     for data, who in {row[:2] for row in rows}:
         assert [row for row in rows if row[:2] == (data, who)] == [(data, who, seed) for seed in range(script.SEEDS)]
+    assert {key: table["stand-in"][key] for key in script.STAND_IN} == script.STAND_IN
+    assert table["animations of FD"] == script.ANIMATIONS >= 200
     for row in table["redraw"]:
         assert (
             np.mean(row["each_psnr"]) == pytest.approx(row["psnr"], rel=1e-4) and len(row["each_psnr"]) == script.CLIPS

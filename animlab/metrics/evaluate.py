@@ -11,7 +11,7 @@ import torch
 from ..datasets.clips import Clips
 from ..model import BATCH, Model
 from .distances import Statistics, frechet_distance, inception_score, kernel_distance, precision_recall
-from .features import Features, load_features
+from .features import Features, Rows, load_features
 
 SUBSETS, SUBSET_SIZE, SPLITS = 50, 1000, 10
 
@@ -31,7 +31,8 @@ def evaluate(
     ('FD(animlab-features)', 10.3, 0.7)                       # the shipped model of the actions
 
     frames: n, pictures on every side: n drawn with random labels, n real ones, and n OTHER real ones, drawn from all of
-        `clips` without replacement. features: what load_features takes, or what it gave. seed: of labels and frames.
+        `clips` without replacement. Pictures are looked at a batch at a time; only their features stay in memory.
+    features: what load_features takes, or what it gave. seed: of labels and frames. progress: bars over the frames.
 
     Returns {"distance": "FID" or "FD(…)", "features", "frames", "seed", "model": row, "real": row}; a row holds FD,
     KID, KID_std, precision, recall, IS and IS_std as in distances.py: of the model's pictures against the first real
@@ -51,7 +52,7 @@ def evaluate(
     look = load_features(features, progress=progress) if isinstance(features, str) else features
     rng = np.random.default_rng(seed)
     rows = rng.choice(len(clips), 2 * frames, replace=False)
-    real, other = (look.read(clips.frames[np.sort(half)], progress) for half in (rows[:frames], rows[frames:]))
+    real, other = (look.read(Rows(clips.frames, np.sort(half)), progress) for half in (rows[:frames], rows[frames:]))
     drawn = look.read(_drawn(model, frames, seed), progress)
     known = Statistics.of(real[0])
 

@@ -31,6 +31,23 @@ VARIABLE = "ANIMLAB_INCEPTION"
 Frames = np.ndarray | Iterable[np.ndarray]
 
 
+class Rows:
+    """Chosen frames of many, copied out a batch at a time: what Features take where the choice does not fit in memory.
+
+    >>> look.statistics(Rows(clips.frames, np.arange(20_000)), progress=True)
+    """
+
+    def __init__(self, frames: np.ndarray, rows: np.ndarray) -> None:
+        self.frames, self.rows = frames, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for i in range(0, len(self.rows), BATCH):
+            yield self.frames[self.rows[i : i + BATCH]]
+
+
 class NotInceptionWarning(UserWarning):
     """The small network stands in for Inception, so distances are not FID."""
 
@@ -47,7 +64,7 @@ class Features:
     distance on these features is called. network: uint8 (N, 3, H, W) → features (N, d) and logits (N, K).
 
     Frames are a uint8 array (N, H, W, C), C 1 or 3 (grey is shown three times), memory-mapped or not, or an iterable of
-    such arrays, which may draw them as it goes.
+    such arrays, which may draw them as it goes; `Rows` are chosen frames of a large array.
     """
 
     name: str
@@ -74,7 +91,7 @@ class Features:
 
     @torch.inference_mode()
     def _look(self, frames: Frames, progress: bool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        total, seen = len(frames) if isinstance(frames, np.ndarray) else None, 0
+        total, seen = len(frames) if isinstance(frames, np.ndarray | Rows) else None, 0
         with tqdm(desc=self.name, total=total, unit="frame", leave=False, disable=not progress) as bar:
             for batch in _batches(frames):
                 pictures = torch.from_numpy(np.ascontiguousarray(batch.transpose(0, 3, 1, 2)))

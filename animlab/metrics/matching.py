@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from ..datasets import Clips
 
 BLOCK = 4
 ROUNDING = 1e-4  # of |x|² + |y|²: a float32 product of up to 1,600 terms is off by less, whatever their order
-FRAMES_AT_ONCE = 4096  # of the real ones, while their block means are taken
+FRAMES_AT_ONCE = 512  # of the real ones, while their block means are taken: some 30 MB
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,10 @@ class Matcher:
 
     def __init__(self, clips: Clips) -> None:
         self.clips = clips
-        self.bounds = np.concatenate(
-            [_bounds(clips.frames[i : i + FRAMES_AT_ONCE]) for i in range(0, len(clips), FRAMES_AT_ONCE)]
-        )
+        height, width, channels = clips.frames.shape[1:]
+        self.bounds = np.empty((len(clips), height * width * channels // BLOCK**2 + 1), np.float32)
+        for i in range(0, len(clips), FRAMES_AT_ONCE):
+            self.bounds[i : i + FRAMES_AT_ONCE] = _bounds(clips.frames[i : i + FRAMES_AT_ONCE])
         self.squares = np.einsum("np,np->n", self.bounds, self.bounds)
 
     def __call__(self, animation: np.ndarray, without_take: int | None = None) -> Match:
@@ -91,13 +93,17 @@ def best_match(animation: np.ndarray, clips: Clips, without_take: int | None = N
     return Matcher(clips)(animation, without_take)
 
 
-def nearest_frames(frames: np.ndarray, clips: Clips | Matcher) -> tuple[np.ndarray, np.ndarray]:
+def nearest_frames(
+    frames: np.ndarray, clips: Clips | Matcher, takes: Sequence[int] | np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Each frame's nearest frame of `clips`: its row (N,) and its mean squared error (N,), in grey levels squared.
 
-    frames: uint8 (N, H, W, C). clips: where to look, or a Matcher that has been made for it.
+    frames: uint8 (N, H, W, C). clips: where to look, or a Matcher that has been made for it. takes: for each frame, a
+    recording to leave out.
     """
     matcher = clips if isinstance(clips, Matcher) else Matcher(clips)
-    found = [matcher(frame[None]) for frame in frames]
+    left_out = [None] * len(frames) if takes is None else [int(take) for take in takes]
+    found = [matcher(frame[None], take) for frame, take in zip(frames, left_out, strict=True)]
     return np.array([match.start for match in found]), np.array([match.mse for match in found])
 
 
@@ -115,7 +121,12 @@ class Copying:
     held_out: np.ndarray
 
 
-def copying(samples: np.ndarray, train: Clips | Matcher, held_out: np.ndarray) -> Copying:
+def copying(
+    samples: np.ndarray,
+    train: Clips | Matcher,
+    held_out: np.ndarray,
+    takes: Sequence[int] | np.ndarray | None = None,
+) -> Copying:
     """Are samples nearer to the training frames than new real frames are?
 
     Distance: root of the mean squared error to the nearest training frame, in grey levels. `nearer` is the Mann-Whitney
@@ -125,10 +136,12 @@ def copying(samples: np.ndarray, train: Clips | Matcher, held_out: np.ndarray) -
     generative models, 2020, here over the whole space as one cell.
 
     samples, held_out: uint8 (N, H, W, C); the held-out frames must come from other takes than the training
-    (`Clips.split`).
+    (`Clips.split`). Where a model was trained on all there is, take them from the training itself and say in `takes`
+    which recording each is from: for that frame, it alone is left out.
     """
     matcher = train if isinstance(train, Matcher) else Matcher(train)
-    mine, real = (np.sqrt(nearest_frames(frames, matcher)[1]) for frames in (samples, held_out))
+    mine = np.sqrt(nearest_frames(samples, matcher)[1])
+    real = np.sqrt(nearest_frames(held_out, matcher, takes)[1])
     nearer = mannwhitneyu(real, mine).statistic / (len(mine) * len(real))
     middle = np.median(real)
     ratio = float(np.median(mine) / middle) if middle > 0 else float("nan")

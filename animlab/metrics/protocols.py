@@ -13,7 +13,7 @@ from ..datasets import Clips
 from ..labels import Labels
 from ..model import Model
 from .distances import Statistics, frechet_distance
-from .features import Features, load_features
+from .features import Features, Rows, load_features
 from .images import psnr, ssim
 from .matching import Match, Matcher, windows
 from .redrawing import Redrawn, RedrawnClip, redraw
@@ -25,7 +25,8 @@ class AnimationScores:
     """One row of the paper's Tab. 4 or 5, from many animations instead of one.
 
     psnr (dB) and ssim: each animation against its related ground truth, mean over frames and animations; *_std:
-    standard deviation over animations. fd: all frames of all animations against the real ones; score: Eq. 10 with it.
+    standard deviation over animations. fd: `frames` frames, of these animations or of more, against `real_frames` real
+    ones; score: Eq. 10 with it.
     fd_alone, score_alone: as the paper counts, the few frames of ONE animation against the real ones, mean over
     animations. fd_alone_std says how far that number depends on which animation it was. animations: how many. matches:
     where the related ground truth of each begins.
@@ -41,6 +42,8 @@ class AnimationScores:
     fd_alone_std: float
     score_alone: float
     animations: int
+    frames: int
+    real_frames: int
     matches: tuple[Match, ...]
 
 
@@ -49,7 +52,8 @@ class AnimationProtocol:
 
     >>> protocol = AnimationProtocol(clips, "animlab")
     >>> protocol.score(animations)              # uint8 (Q, T, H, W, C): psnr, ssim, fd, Eq. 10
-    >>> protocol.real(length=10, count=64)      # what real clips score against other real clips
+    >>> protocol.score(animations[:16], samples=animations)  # the slow search for 16 of them, FD with the frames of all
+    >>> protocol.real(length=10, count=16, samples=200)      # what real clips score against other real clips
 
     The related ground truth of an animation is the window of as many real frames that is nearest by mean squared error,
     over all clips and offsets (`Matcher`). Choosing the best of thousands favours whatever is vague: judge a row by
@@ -58,19 +62,35 @@ class AnimationProtocol:
     clips: the real ones. features: what load_features takes, or what it gave; the distance on them is called FID only
     on Inception's (Features.distance), and Eq. 10 compares only rows made with the same ones. real_frames: how many
     real frames, drawn at random, FD is held against (7,000 in Tab. 4, 20,000 in Tab. 5); all where the set has fewer.
+    They are looked at a batch at a time; progress shows a bar while they are.
     """
 
-    def __init__(self, clips: Clips, features: str | Features = "auto", real_frames: int = 7000, seed: int = 0) -> None:
+    def __init__(
+        self,
+        clips: Clips,
+        features: str | Features = "auto",
+        real_frames: int = 7000,
+        seed: int = 0,
+        progress: bool = False,
+    ) -> None:
         self.clips, self.matcher = clips, Matcher(clips)
         self.features = load_features(features, progress=False) if isinstance(features, str) else features
         self.seed = seed
         rows = np.random.default_rng(seed).choice(len(clips), min(real_frames, len(clips)), replace=False)
-        self.statistics: Statistics = self.features.statistics(clips.frames[np.sort(rows)])
+        self.statistics: Statistics = self.features.statistics(Rows(clips.frames, np.sort(rows)), progress)
 
-    def score(self, animations: np.ndarray, takes: Sequence[int] | np.ndarray | None = None) -> AnimationScores:
+    def score(
+        self,
+        animations: np.ndarray,
+        takes: Sequence[int] | np.ndarray | None = None,
+        samples: np.ndarray | None = None,
+    ) -> AnimationScores:
         """The scores of animations, uint8 (Q, T, H, W, C), T at least 2.
 
-        takes: for each, a recording whose clips are not searched (the one it was taken from).
+        takes: for each, a recording whose clips are not searched (the one it was taken from). samples: more animations
+        of the same making, (M, T, H, W, C), whose frames alone FD is then made of; None makes it of `animations`. The
+        search takes a while for each animation, and FD needs thousands of frames (notebook 06): 16 of the one and 200
+        of the other do.
         """
         if animations.ndim != 5 or animations.shape[1] < 2:
             raise ValueError(f"Animations are uint8 (Q, at least 2 frames, H, W, C), got {animations.shape}.")
@@ -81,7 +101,12 @@ class AnimationProtocol:
         p = np.array([psnr(each, truth).mean() for each, truth in zip(animations, related)])
         s = np.array([ssim(each, truth).mean() for each, truth in zip(animations, related)])
         seen = self.features(animations.reshape(-1, *animations.shape[2:]))
-        fd = frechet_distance(Statistics.of(seen), self.statistics)
+        many = Statistics.of(seen)
+        if samples is not None:
+            if samples.ndim != 5 or samples.shape[2:] != animations.shape[2:]:
+                raise ValueError(f"Samples go with animations {animations.shape}, got {samples.shape}.")
+            many = self.features.statistics(samples.reshape(-1, *samples.shape[2:]))
+        fd = frechet_distance(many, self.statistics)
         alone = np.array(
             [frechet_distance(Statistics.of(part), self.statistics) for part in np.split(seen, len(animations))]
         )
@@ -90,20 +115,23 @@ class AnimationProtocol:
             fd=fd, score=animation_score(float(p.mean()), float(s.mean()), fd),
             fd_alone=float(alone.mean()), fd_alone_std=_std(alone),
             score_alone=animation_score(float(p.mean()), float(s.mean()), float(alone.mean())),
-            animations=len(animations), matches=matches,
+            animations=len(animations), frames=many.count, real_frames=self.statistics.count, matches=matches,
         )  # fmt: skip
 
-    def real(self, length: int, count: int) -> AnimationScores:
+    def real(self, length: int, count: int, samples: int = 0) -> AnimationScores:
         """Real windows against the best windows of other recordings: what a clip that no model drew scores.
 
-        Its fd is a floor: near-copies of its frames may be among those it is held against.
+        samples: how many windows fd is made of, `count` at least. Its fd is a floor: near-copies of its frames, or
+        they themselves, are among those it is held against.
         """
-        return self.score(*windows(self.clips, length, count, np.random.default_rng(self.seed)))
+        many, takes = windows(self.clips, length, max(count, samples), np.random.default_rng(self.seed))
+        return self.score(many[:count], takes[:count], many)
 
-    def noise(self, length: int, count: int) -> AnimationScores:
-        """Animations of independent random pixels: what a model that has learned nothing scores."""
-        shape = (count, length, *self.clips.frames.shape[1:])
-        return self.score(np.random.default_rng(self.seed).integers(0, 256, shape, dtype=np.uint8))
+    def noise(self, length: int, count: int, samples: int = 0) -> AnimationScores:
+        """Animations of independent random pixels: what a model that has learned nothing scores. samples: as above."""
+        shape = (max(count, samples), length, *self.clips.frames.shape[1:])
+        many = np.random.default_rng(self.seed).integers(0, 256, shape, dtype=np.uint8)
+        return self.score(many[:count], samples=many)
 
 
 def random_sweeps(model: Model, length: int, count: int, seed: int = 0) -> np.ndarray:
@@ -128,20 +156,24 @@ def animation_protocol(
     real_frames: int = 7000,
     features: str | Features = "auto",
     seed: int = 0,
+    samples: int = 200,
+    progress: bool = False,
 ) -> dict[str, AnimationScores]:
     """The paper's protocol for one model: rows "model", "real" and "noise" of AnimationProtocol.
 
     >>> animation_protocol(model, actions, length=10, real_frames=7000)        # as Tab. 4
     >>> animation_protocol(model, moving_mnist, length=5, real_frames=20_000)  # as Tab. 5
 
-    count: how many animations a row is made of (the paper does not say; it seems to be one). The same seed gives the
-    same rows.
+    count: how many animations a row's PSNR and SSIM are made of (the paper does not say; it seems to be one).
+    samples: how many its FD is made of, `count` at least. progress: show a bar over the real frames. The same seed
+    gives the same rows.
     """
-    protocol = AnimationProtocol(clips, features, real_frames, seed)
+    protocol = AnimationProtocol(clips, features, real_frames, seed, progress)
+    drawn = random_sweeps(model, length, max(count, samples), seed)
     return {
-        "model": protocol.score(random_sweeps(model, length, count, seed)),
-        "real": protocol.real(length, count),
-        "noise": protocol.noise(length, count),
+        "model": protocol.score(drawn[:count], samples=drawn),
+        "real": protocol.real(length, count, samples),
+        "noise": protocol.noise(length, count, samples),
     }
 
 

@@ -15,6 +15,7 @@ import json
 import platform
 import time
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,8 @@ def main() -> None:
         began = time.process_time()
         for found in {"defects": defects, "network": network, "samples": samples}[part](look):  # a data set more each
             head = {
-                "made by": "tests/benchmarks/metrics.py", "version": library_version(), "features": look.name,
-                "distance": look.distance,
+                "made by": "tests/benchmarks/metrics.py", "date": date.today().isoformat(),
+                "version": library_version(), "features": look.name, "distance": look.distance,
                 "machine": f"one thread, {platform.machine()}, torch {torch.__version__.split('+')[0]}",
                 "processor_seconds": round(time.process_time() - began),
             }  # fmt: skip
