@@ -5,12 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from .. import metrics
 from ..datasets import Clips, load_dataset
 from ..labels import LabelSpace
 from ..machine import Precision
+from ..metrics.clip_features import cosine_series
+from ..metrics.matching import windows
+from ..model import Model
 from ..training import Run
 from ..training import fit as fit_labels
+from .clip_gan import ClipGAN
 from .training import fit as fit_baseline
+
+FRAMES = 16  # of a whole clip: what both baselines draw
+SEARCHED = 2_000  # clips at most in which the related ground truth is looked for
+Source = Model | ClipGAN | Clips
 
 
 @dataclass(frozen=True)
@@ -78,3 +89,108 @@ GROUNDS = {
         },
     ),
 }  # fmt: skip
+
+
+def draw(source: Source, n: int, frames: int, seed: int, stride: int = 1) -> np.ndarray:
+    """n animations, uint8 (n, frames, 64, 64, C): random sweeps of ours, clips of a baseline, real windows of clips.
+
+    stride: of the frames of real windows; the models have their own.
+    """
+    if isinstance(source, Model):
+        return metrics.random_sweeps(source, frames, n, seed)
+    if isinstance(source, ClipGAN):
+        return source.sample(n, frames, seed)
+    return windows(source, stride * frames, n, np.random.default_rng(seed))[0][:, ::stride]
+
+
+class Judge:
+    """Measures everybody alike: real clips too, which say how good a number can get.
+
+    >>> train, held_out = GROUNDS["actions"].load()
+    >>> judge = Judge(GROUNDS["actions"], train, held_out)
+    >>> judge.match(model, count=16)["ssim"], judge.distances(model)["motion"]
+    >>> judge.match(held_out, count=16)["ssim"]                      # the same of real clips that nobody has seen
+
+    Features are those of the small network that comes with the project, so no distance is an FID.
+    """
+
+    def __init__(self, ground: Ground, train: Clips, held_out: Clips, seed: int = 0) -> None:
+        self.ground, self.held_out, self.seed = ground, held_out, seed
+        end = train.clips[:SEARCHED][-1]
+        self.train = Clips(train.frames[: end["start"] + end["length"]], train.clips[:SEARCHED], train.name)
+        self.protocol = metrics.AnimationProtocol(self.train, "animlab", ground.real_frames, seed)
+        self.features = self.protocol.features
+        self._real: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+    def match(self, source: Source, count: int, samples: int = 150) -> dict[str, float]:
+        """The paper's protocol, AnimationProtocol: psnr, ssim, fd and score; fd from the frames of `samples` animations."""
+        drawn = draw(source, max(count, samples), self.ground.length, self.seed + 1)
+        found = self.protocol.score(drawn[:count], samples=drawn)
+        return {name: getattr(found, name) for name in ("psnr", "ssim", "fd", "score")}
+
+    def distances(self, source: Source, count: int = 150) -> dict[str, float]:
+        """`count` whole clips against as many real ones: kid, precision and recall of their frames, and of clips.
+
+        clips: Fréchet distance on metrics.clip_features. motion: the same without their first term, the mean over time,
+        so that how a clip looks counts less than how it moves.
+        """
+        if count not in self._real:
+            self._real[count] = self._seen(draw(self.train, count, FRAMES, self.seed, self.ground.stride))
+        frames, clips = self._seen(draw(source, count, FRAMES, self.seed + 1, self.ground.stride))
+        real_frames, real_clips = self._real[count]
+        rng = np.random.default_rng(self.seed)
+        some, others = (rng.choice(len(each), min(2_000, len(each)), replace=False) for each in (frames, real_frames))
+        kid = metrics.kernel_distance(frames, real_frames, 50, min(1_000, len(frames)), rng)
+        inside = metrics.precision_recall(frames[some], real_frames[others])
+        size = self.features.size
+        return {
+            "kid": kid.mean, "precision": inside.precision, "recall": inside.recall,
+            "clips": metrics.frechet_distance(clips, real_clips),
+            "motion": metrics.frechet_distance(clips[:, size:], real_clips[:, size:]),
+        }  # fmt: skip
+
+    def redraw(self, model: Model | ClipGAN, count: int = 4, steps: int = 60) -> dict[str, float]:
+        """The stricter protocol, redraw_protocol, on held-out clips; the same for stills, each clip's mean frame."""
+        clips = draw(self.held_out, count, self.ground.length, self.seed)
+        found = metrics.redraw_protocol(model, clips, steps, self.seed)
+        return {
+            "redraw_psnr": found.psnr, "redraw_ssim": found.ssim,
+            "still_psnr": found.still_psnr, "still_ssim": found.still_ssim,
+        }  # fmt: skip
+
+    def copying(self, source: Source, count: int = 30) -> dict[str, float]:
+        """metrics.copying: how often a drawn frame lies nearer to the training frames than a held-out real one does."""
+        drawn, real = (draw(each, count, FRAMES, self.seed + 2)[:, FRAMES // 2] for each in (source, self.held_out))
+        return {"nearer": metrics.copying(drawn, self.protocol.matcher, real).nearer}
+
+    def control(self, model: Model | ClipGAN, count: int = 6) -> dict[str, float]:
+        """What labels do, where there are any: strength and focus of the strongest c; what d has to do with classes.
+
+        nmi: `count` animations of each d (of each category of MoCoGAN) are matched with real clips; the agreement of d
+        with the classes of these, for data whose classes are kinds of motion.
+        """
+        found: dict[str, float] = {}
+        if isinstance(model, Model):
+            measured = metrics.label_influence(model.generator)
+            best = max((f"c{j}" for j in range(model.space.n_c)), key=lambda name: measured[name].strength)
+            found |= {"strength": measured[best].strength, "focus": measured[best].focus}
+        kinds = model.space.n_d if isinstance(model, Model) else model.categories
+        if kinds and len(np.unique(self.train.clips["class"])) <= kinds:
+            drawn = [self._of(model, d, count) for d in range(kinds)]
+            matches = [self.protocol.matcher(animation).clip for animation in np.concatenate(drawn)]
+            asked, shown = np.repeat(np.arange(kinds), count), self.train.clips["class"][matches]
+            rng = np.random.default_rng(self.seed)
+            chance = [metrics.agreement(asked, rng.permutation(shown)).nmi for _ in range(20)]
+            found |= {"nmi": metrics.agreement(asked, shown).nmi, "nmi_by_chance": float(np.mean(chance))}
+        return found
+
+    def _of(self, model: Model | ClipGAN, d: int, count: int) -> np.ndarray:
+        if isinstance(model, ClipGAN):
+            return model.sample(count, self.ground.length, self.seed, d)
+        n_c = model.space.n_c
+        return np.stack([model.animate(d, k % n_c, self.ground.length, self.seed + k) for k in range(count)])
+
+    def _seen(self, clips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Features of all frames, and of the clips."""
+        frames = self.features(clips.reshape(-1, *clips.shape[2:]))
+        return frames, cosine_series(frames.reshape(*clips.shape[:2], -1))

@@ -1,10 +1,13 @@
 """The comparisons with MoCoGAN and TGAN: everybody trains as long, on the same clips, and is judged alike.
 
     python tests/benchmarks/comparisons.py train            # over an hour on two cores; goes on where it was stopped
-    python tests/benchmarks/comparisons.py judge            # some minutes more, from what `train` left in --runs
+    python tests/benchmarks/comparisons.py judge            # half an hour more, from what `train` left in --runs
+    python tests/benchmarks/comparisons.py write            # the table and the pictures, from what `judge` found
 
 train: every contender of animlab.baselines.comparison, over several seeds, for SECONDS of one thread's processor time:
 on an idle machine that is wall-clock time, on a busy one it still treats all alike. Models are kept at each of MARKS.
+judge: what animlab.baselines.comparison.Judge measures, of every last model; of those before it the paper's protocol.
+write: data/results/comparisons.json, and in data/results/comparisons/ clips of the first seed, a row a clip.
 """
 
 from __future__ import annotations
@@ -12,39 +15,57 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import shutil
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from datetime import date
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from animation_scores import written
+from PIL import Image
 
-from animlab.baselines.comparison import GROUNDS
-from animlab.checkpoints import FILE
+import animlab
+from animlab import baselines
+from animlab.baselines.clip_gan import ClipGAN
+from animlab.baselines.comparison import FRAMES, GROUNDS, Judge, draw
+from animlab.checkpoints import FILE, CheckpointError, library_version
 
 ROOT = Path(__file__).resolve().parents[2]
+TABLE, PICTURES = ROOT / "data" / "results" / "comparisons.json", ROOT / "data" / "results" / "comparisons"
+EVERYBODY = [(data, name) for data, ground in GROUNDS.items() for name in ground.rivals]
+REAL = "real"  # held-out clips, in the place of a contender
 SECONDS, SEEDS, WIDTH = 240, 3, 0.25
 MARKS = (SECONDS / 8, SECONDS / 4, SECONDS / 2, SECONDS)
 NEAR = 0.3  # seconds that a mark may be missed by
+MATCHED, QUICK, QUICK_SAMPLES = 12, 6, 60  # animations whose related ground truth is searched; of curves; for their FD
+SHOWN = 4  # clips of a picture
 FOREVER = 10**7  # steps: time ends a run, not their number
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=["train"])
+    parser.add_argument("part", choices=["train", "judge", "write"])
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "comparisons", help="where models are kept")
     args = parser.parse_args()
     if args.part == "train":
-        train_all(args.runs)
+        in_parallel(train, [(seed, data, name) for seed in range(SEEDS) for data, name in EVERYBODY], args.runs)
+    elif args.part == "judge":
+        in_parallel(judge, [(seed, data) for seed in range(SEEDS) for data in GROUNDS], args.runs)
+    else:
+        write(args.runs)
 
 
-def train_all(folder: Path) -> None:
-    """All runs, one thread each and as many at once as there are cores; the first seed of everybody comes first."""
-    tasks = [(seed, data, name) for seed in range(SEEDS) for data in GROUNDS for name in GROUNDS[data].rivals]
+def in_parallel(work: Callable[..., str], tasks: list[tuple[Any, ...]], folder: Path) -> None:
+    """Everything in its order, one thread each and as many at once as there are cores."""
     os.environ["OMP_NUM_THREADS"] = "1"
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
-        for told in pool.map(train, *zip(*tasks), [folder] * len(tasks)):
+        for told in pool.map(work, *zip(*tasks), [folder] * len(tasks)):
             print(told, flush=True)
 
 
@@ -72,6 +93,76 @@ def train(seed: int, data: str, name: str, folder: Path) -> str:
             told["marks"][f"{mark:g}"] = {"step": told["step"], "used": told["used"]}
             log.write_text(json.dumps(told))
     return f"{data} {name} {seed}: {told['step']} steps, {told['used']:.0f} s of {told['wall']:.0f}"
+
+
+def judge(seed: int, data: str, folder: Path) -> str:
+    """All runs of one seed on one ground, and real clips; what has been judged is not judged again."""
+    torch.set_num_threads(1)
+    ground = GROUNDS[data]
+    seen, held_out = ground.load()
+    judged = Judge(ground, seen, held_out, seed)
+    for name in [*ground.rivals, REAL]:
+        out = folder / data / name / str(seed)
+        found = out / "found.json"
+        if found.exists():
+            continue
+        if name == REAL:
+            out.mkdir(parents=True, exist_ok=True)
+            row: dict[str, Any] = judged.match(held_out, MATCHED) | judged.distances(held_out)
+            row |= {f"seen_{key}": value for key, value in judged.distances(judged.train).items()}
+            row |= {"quick": judged.match(held_out, QUICK, QUICK_SAMPLES)}
+        else:
+            kept = {mark: loaded(out / f"after-{mark:g}.safetensors") for mark in MARKS}
+            model = kept[SECONDS]
+            row = judged.match(model, MATCHED) | judged.distances(model) | judged.redraw(model)
+            row |= judged.copying(model) | judged.control(model)
+            row["curve"] = [{"seconds": mark} | judged.match(each, QUICK, QUICK_SAMPLES) for mark, each in kept.items()]
+        found.write_text(json.dumps(row))
+    return f"{data} {seed} judged"
+
+
+def loaded(file: Path) -> animlab.Model | ClipGAN:
+    """A model of ours or a baseline's."""
+    try:
+        return animlab.load(file)
+    except CheckpointError:
+        return baselines.load(file)
+
+
+def write(folder: Path) -> None:
+    """The table, a row a run, and the pictures."""
+    PICTURES.mkdir(exist_ok=True)
+    rows = []
+    for data, name in [*EVERYBODY, *((data, REAL) for data in GROUNDS)]:
+        ground = GROUNDS[data]
+        for seed in range(SEEDS):
+            out = folder / data / name / str(seed)
+            row: dict[str, Any] = {"data": data, "who": name, "seed": seed}
+            if name != REAL:
+                log = json.loads((out / "log.json").read_text())
+                row |= {"steps": log["step"], "seconds": log["used"], "wall seconds": log["wall"]}
+            rows.append(row | json.loads((out / "found.json").read_text()))
+        if name == REAL:
+            shown = draw(ground.load()[0], SHOWN, FRAMES, 0, ground.stride)
+        else:
+            model = loaded(folder / data / name / "0" / f"after-{SECONDS:g}.safetensors")
+            shown = strongest_sweeps(model) if isinstance(model, animlab.Model) else draw(model, SHOWN, FRAMES, 0)
+        picture = Image.fromarray(animlab.filmstrip(shown, gap=0))
+        picture.save(PICTURES / f"{data}_{name}.jpg", quality=92, subsampling=0)
+    about = {
+        "made by": "tests/benchmarks/comparisons.py", "date": date.today().isoformat(), "version": library_version(),
+        "machine": f"one thread of {os.cpu_count()}, {platform.machine()}, torch {torch.__version__.split('+')[0]}",
+        "seconds": SECONDS, "marks": MARKS, "seeds": SEEDS, "width": WIDTH, "features": "animlab-features",
+        "matched": MATCHED, "matched for the curve": QUICK,
+    }  # fmt: skip
+    TABLE.write_text(written(about | {"runs": rows}))
+
+
+def strongest_sweeps(model: animlab.Model) -> np.ndarray:
+    """Sweeps to show: the c that is measured to be strongest, one d after the other, another z each."""
+    measured = animlab.metrics.label_influence(model.generator)
+    best = max(range(model.space.n_c), key=lambda j: measured[f"c{j}"].strength)
+    return np.stack([model.animate(k % model.space.n_d, best, FRAMES, seed=k) for k in range(SHOWN)])
 
 
 if __name__ == "__main__":
