@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
+import animlab
 from animlab.baselines import TGAN, MoCoGAN
+from animlab.baselines.comparison import GROUNDS, Judge, draw
 from animlab.metrics import (
     Redrawn,
     Statistics,
@@ -172,3 +175,85 @@ def test_distances_of_clips_see_order_where_those_of_frames_are_blind():
 def test_too_short_clips_are_refused(shape):
     with pytest.raises(ValueError, match=r"at least 4 frames"):
         clip_features(np.zeros(shape, np.uint8), brightness())
+
+
+# Contenders and judge -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def small_ground():
+    """Few clips of the stand-in of the actions, and a ground on them."""
+    clips = animlab.load_dataset("actions-synthetic", progress=False)
+    ground = replace(GROUNDS["actions"], dataset="actions-synthetic", real_frames=300)
+    train, held_out = clips.split(0.3, seed=0)
+    return ground, train, held_out
+
+
+def test_every_contender_trains_at_its_published_settings():
+    for ground in GROUNDS.values():
+        assert all((rival.model is None) == (rival.space is not None) for rival in ground.rivals.values())
+    assert (GROUNDS["actions"].length, GROUNDS["actions"].real_frames) == (10, 7_000)  # Tab. 4
+    assert (GROUNDS["moving-mnist"].length, GROUNDS["moving-mnist"].real_frames) == (5, 20_000)  # Tab. 5
+    sizes = {(rival.space.n_d, rival.space.n_c) for rival in GROUNDS["moving-mnist"].rivals.values() if rival.space}
+    assert sizes == {(10, 20), (20, 20)}  # Tab. 5
+
+
+def test_contenders_are_trained_and_drawn_alike(small_ground):
+    ground, train, _ = small_ground
+    for name in ("mocogan", "stable"):
+        run = ground.rivals[name].fit(train, 1, width=0.05, precision="fp32", progress=False)
+        drawn = draw(run.model, 2, 5, seed=1)
+        assert drawn.shape == (2, 5, 64, 64, 3) and np.array_equal(drawn, draw(run.model, 2, 5, seed=1))
+
+
+def test_real_windows_are_drawn_at_the_stride(small_ground):
+    _, train, _ = small_ground
+    whole, thinned = draw(train, 3, 8, seed=2), draw(train, 3, 4, seed=2, stride=2)
+    assert whole.shape[1] == 8 and np.array_equal(whole[:, ::2], thinned)
+
+
+def test_the_judge_ranks_real_clips_before_broken_ones(small_ground):
+    """A model that draws shuffled, or frozen, real clips: its frames are as good as real, its clips are not."""
+    ground, train, held_out = small_ground
+    judge = Judge(ground, train, held_out)
+
+    class Broken(MoCoGAN):
+        def __init__(self, spoil):
+            super().__init__(width=0.05, categories=2)
+            self.spoil = spoil
+
+        def sample(self, n, frames=16, seed=0, d=None):
+            return self.spoil(draw(train, n, frames, seed, ground.stride if frames == 16 else 1))
+
+    rng = np.random.default_rng(0)
+    found = {
+        "real": judge.distances(Broken(lambda clips: clips), 60),
+        "shuffled": judge.distances(Broken(lambda clips: np.stack([clip[rng.permutation(16)] for clip in clips])), 60),
+        "frozen": judge.distances(Broken(lambda clips: np.repeat(clips[:, :1], clips.shape[1], axis=1)), 60),
+    }
+    assert found["shuffled"]["motion"] > 1.3 * found["real"]["motion"]
+    assert found["frozen"]["motion"] > 2 * found["real"]["motion"]
+    assert found["shuffled"]["kid"] == pytest.approx(found["real"]["kid"], abs=0.05)
+    assert judge.copying(Broken(lambda clips: clips), 10)["nearer"] > 0.9  # copies of the training clips
+
+
+def test_control_tells_whether_labels_go_with_classes(small_ground):
+    ground, train, held_out = small_ground
+    judge = Judge(ground, train, held_out)
+    classes = np.unique(train.clips["class"])
+
+    class Obeys(MoCoGAN):
+        """Draws real clips of the class that it is asked for, or of any."""
+
+        def __init__(self, obeys):
+            super().__init__(width=0.05, categories=len(classes))
+            self.obeys = obeys
+
+        def sample(self, n, frames=16, seed=0, d=None):
+            table = train.clips[train.clips["class"] == classes[d]] if self.obeys else train.clips
+            starts = np.random.default_rng([seed, d]).choice(table["start"], n)
+            return np.stack([train.frames[start : start + frames] for start in starts])
+
+    obedient, wilful = judge.control(Obeys(True), 4), judge.control(Obeys(False), 4)
+    assert obedient["nmi"] == pytest.approx(1) and obedient["nmi_by_chance"] < 0.6
+    assert wilful["nmi"] < 0.7

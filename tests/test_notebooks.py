@@ -34,6 +34,7 @@ PARAMETERS = {
     "06_metrics": {
         "dataset": "actions-synthetic", "animations": 4, "redrawn_clips": 1, "redraw_steps": 4, "seed": 1,
     },
+    "07_comparisons": {"ground": "moving-mnist", "seconds": 3, "width": 0.1, "seed": 1},
     "08_computation": {"frames": 32, "sizes": [64, 128], "gpu": 16},
     "datasets": {"names": ["moving-mnist", "actions"], "seed": 1},
 }  # fmt: skip

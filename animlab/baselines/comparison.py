@@ -123,7 +123,7 @@ class Judge:
         self._real: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def match(self, source: Source, count: int, samples: int = 150) -> dict[str, float]:
-        """The paper's protocol, AnimationProtocol: psnr, ssim, fd and score; fd from the frames of `samples` animations."""
+        """The paper's protocol (AnimationProtocol): psnr, ssim, fd, score; fd from `samples` animations."""
         drawn = draw(source, max(count, samples), self.ground.length, self.seed + 1)
         found = self.protocol.score(drawn[:count], samples=drawn)
         return {name: getattr(found, name) for name in ("psnr", "ssim", "fd", "score")}
