@@ -58,7 +58,7 @@ SVD = "def clip_values(w):\n    u, s, v = torch.linalg.svd(w, full_matrices=Fals
 HOURS = "hours = {} * 240 / mean('moving-mnist', 'tgan', 'steps') / {}\n"
 OURS = "seconds_of_ours = 1e5 * {} * 240 / mean('moving-mnist', 'stable-20-20', 'steps')"
 WRONG = [
-    (0, "cheat = np.repeat(train_frames.mean(axis=0).astype(np.uint8)[None], 10, axis=0)", "Its", "the mean frame"),
+    (0, "cheat = train_frames[:9]", r"It is uint8 \(9", "nine frames"),
     (0, "cheat = train_frames[:10].copy(); cheat[0, 0, 0] += 1", "It moves", "a real clip"),
     (0, "cheat = np.full((10, 64, 64, 3), 128, np.uint8)", "Its psnr", "grey"),
     (0, "cheat = np.repeat(train_frames[:1], 10, axis=0) / 255", "It is float64", "numbers from 0 to 1"),
