@@ -571,7 +571,7 @@ def make_bars() -> Clips:
     return Clips(frames.reshape(64, 64, 64, 1), table, "bars")
 
 
-@pytest.mark.parametrize(("model", "settings", "faster"), [("mocogan", "ADAM", 15), ("tgan", "RMSPROP", 20)])
+@pytest.mark.parametrize(("model", "settings", "faster"), [("mocogan", "ADAM", 10), ("tgan", "RMSPROP", 20)])
 def test_two_clips_are_learned(model, settings, faster, few, monkeypatch):
     """With learning rates some times those published, so that seconds show the way.
 
@@ -596,7 +596,7 @@ def test_two_clips_are_learned(model, settings, faster, few, monkeypatch):
                 self.found.append(error(record.model))
 
     watch = Errors()
-    run = small(model, clips, 100, width=0.1, callbacks=[watch])
+    run = small(model, clips, 150, width=0.1, callbacks=[watch])
     before, *later = watch.found
     assert min(later) < 0.6 * before
     if model == "mocogan":
