@@ -112,7 +112,8 @@ def test_two_processes_write_the_checkpoint_of_one(name, runs):
     assert {key: value.shape for key, value in expected.items()} == {key: value.shape for key, value in found.items()}
     assert torch.equal(expected["training.rng"], found["training.rng"])
     # Adam moves a weight by about its rate a step, whatever its gradient is, so where the gradient is nothing but
-    # rounding two runs may part by twice that; on the whole they have to stay together.
+    # rounding two runs may part by twice that; on the whole they have to stay together. Measured, the mean is at most
+    # 0.002 of the way, and from 0.04 to 0.4 where one of the processes is given other frames.
     far = SMALL[name].lr_g * STEPS
     for net in ("training.generator.", "discriminator."):
         apart = torch.cat(
