@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import animlab
-from animlab.baselines import TGAN, MoCoGAN
+from animlab.baselines import MODELS, TGAN, MoCoGAN
 from animlab.baselines.comparison import GROUNDS, Judge, draw
 from animlab.metrics import (
     Redrawn,
@@ -192,6 +192,7 @@ def small_ground():
 def test_every_contender_trains_at_its_published_settings():
     for ground in GROUNDS.values():
         assert all((rival.model is None) == (rival.space is not None) for rival in ground.rivals.values())
+        assert {rival.model for rival in ground.rivals.values() if rival.model} <= MODELS.keys()
     assert (GROUNDS["actions"].length, GROUNDS["actions"].real_frames) == (10, 7_000)  # Tab. 4
     assert (GROUNDS["moving-mnist"].length, GROUNDS["moving-mnist"].real_frames) == (5, 20_000)  # Tab. 5
     sizes = {(rival.space.n_d, rival.space.n_c) for rival in GROUNDS["moving-mnist"].rivals.values() if rival.space}

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..metrics.redrawing import SEARCH, TRIES, RedrawnClip, descend
+from ..metrics.redrawing import SEARCH, TRIES, RedrawnClip, check_task, descend
 from .windows import Windows
 
 BATCH = 16  # clips drawn at once: bounds memory
@@ -90,8 +90,7 @@ class ClipGAN(nn.Module, ABC):
         rng = torch.Generator(next(self.parameters()).device).manual_seed(seed)
         parts = []
         for i in range(0, n, BATCH):
-            clips = self.draw(min(BATCH, n - i), frames, rng, d)
-            parts.append(self.to_levels(clips))
+            parts.append(self.to_levels(self.draw(min(BATCH, n - i), frames, rng, d)))
         return np.concatenate(parts)
 
     def redraw(self, clip: np.ndarray, steps: int = 60, seed: int = 0) -> RedrawnClip:
@@ -101,13 +100,7 @@ class ClipGAN(nn.Module, ABC):
         64 random clips of each category; after three tenths of the steps the best category goes on alone. The same seed
         gives the same answer. Raises ValueError for clips that the model cannot draw.
         """
-        if clip.dtype != np.uint8 or clip.ndim != 4 or clip.shape[1:] != (64, 64, self.config["channels"]):
-            raise ValueError(
-                f"A clip for this model to redraw is uint8 (T, 64, 64, {self.config['channels']}), "
-                f"got {clip.dtype} {clip.shape}."
-            )
-        if steps < 2:
-            raise ValueError(f"Redrawing takes at least two steps, one to choose and one to go on, got steps={steps}.")
+        check_task(clip, self.config["channels"], steps)
         self.eval()
         frames, target = len(clip), self.to_values(clip).transpose(0, 1)  # (C, T, 64, 64)
 

@@ -67,13 +67,7 @@ def redraw(model: Model, clip: np.ndarray, steps: int = 60, seed: int = 0) -> Re
 
     clip: uint8 (T, H, W, C). The same seed gives the same answer. Raises ValueError where the model draws other frames.
     """
-    channels = model.generator.channels
-    if clip.dtype != np.uint8 or clip.ndim != 4 or clip.shape[1:] != (64, 64, channels):
-        raise ValueError(
-            f"A clip for this model to redraw is uint8 (T, 64, 64, {channels}), got {clip.dtype} {clip.shape}."
-        )
-    if steps < 2:
-        raise ValueError(f"Redrawing takes at least two steps, one to choose d and one to go on, got steps={steps}.")
+    check_task(clip, model.generator.channels, steps)
     device = next(model.generator.parameters()).device
     target = to_tensor(clip, device)
     z, c = _starts(model, target, torch.Generator().manual_seed(seed))  # (n_d, n_z), (n_d, T, n_c)
@@ -87,6 +81,16 @@ def redraw(model: Model, clip: np.ndarray, steps: int = 60, seed: int = 0) -> Re
     with torch.no_grad():
         frames = to_uint8(model.generator(labels))
     return Redrawn.of(frames, clip, labels=labels.to("cpu"))
+
+
+def check_task(clip: np.ndarray, channels: int, steps: int) -> None:
+    """ValueError unless this is a clip for a model of so many channels to redraw, in steps enough."""
+    if clip.dtype != np.uint8 or clip.ndim != 4 or clip.shape[1:] != (64, 64, channels):
+        raise ValueError(
+            f"A clip for this model to redraw is uint8 (T, 64, 64, {channels}), got {clip.dtype} {clip.shape}."
+        )
+    if steps < 2:
+        raise ValueError(f"Redrawing takes at least two steps, one to choose d and one to go on, got steps={steps}.")
 
 
 @torch.no_grad()
