@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
+from tables import written
 
 import animlab
 from animlab import metrics
@@ -236,26 +237,6 @@ def copying(data: str, models: Models) -> list[dict[str, Any]]:
         rows.append(row | {"median": np.median(found.samples), "median_held_out": np.median(found.held_out)})
         print(rows[-1], flush=True)
     return rows
-
-
-def written(found: dict[str, Any]) -> str:
-    """JSON with a line a row; numbers to 5 digits, null for infinity."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, float | np.floating):
-            return float(f"{value:.5g}") if np.isfinite(value) else None
-        if isinstance(value, list | tuple):
-            return [plain(each) for each in value]
-        return {key: plain(each) for key, each in value.items()} if isinstance(value, dict) else value
-
-    lines = []
-    for key, value in plain(found).items():
-        if isinstance(value, list):
-            text = "[\n   " + ",\n   ".join(json.dumps(row, ensure_ascii=False) for row in value) + "]"
-        else:
-            text = json.dumps(value, ensure_ascii=False)
-        lines.append(f"{json.dumps(key)}: {text}")
-    return "{" + ",\n ".join(lines) + "}\n"
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import platform
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +23,7 @@ import torch
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 from scipy.stats import spearmanr
+from tables import written
 
 import animlab
 from animlab import metrics
@@ -317,26 +317,6 @@ def sample_row(real: np.ndarray, drawn: np.ndarray, same: bool, n: int, rng: np.
         "N": n, "repeats": repeats, "rank": rank, "FD": np.mean(distances), "FD_std": np.std(distances),
         "KD": np.mean(kernels), "KD_std": np.std(kernels),
     }  # fmt: skip
-
-
-def written(found: dict[str, Any]) -> str:
-    """JSON with a line a row; numbers to 5 digits, null for infinity."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, float | np.floating):
-            return float(f"{value:.5g}") if np.isfinite(value) else None
-        if isinstance(value, list | tuple):
-            return [plain(each) for each in value]
-        if isinstance(value, dict):
-            return {key: plain(each) for key, each in value.items()}
-        return value
-
-    def line(value: Any) -> str:
-        if isinstance(value, list) and value and isinstance(value[0], dict):
-            return "[\n  " + ",\n  ".join(json.dumps(plain(row), ensure_ascii=False) for row in value) + "\n ]"
-        return json.dumps(plain(value), ensure_ascii=False)
-
-    return "{\n " + ",\n ".join(f"{json.dumps(key)}: {line(value)}" for key, value in found.items()) + "\n}\n"
 
 
 if __name__ == "__main__":
