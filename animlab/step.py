@@ -35,14 +35,15 @@ def train_step(
     """
     n = len(real)
     view = VIEWS.get(preset.label_view)  # None for "plain": labels are read in the same pass as the score
-    k = n // 2 if view else n  # a second pass only looks at half of the fakes: a sixth less work
 
     # Stage 1: D learns to tell real frames from fakes (Eq. 2, 3) and to read the labels off fakes (Eq. 6, 7).
     with autocast():
         fake = generator(labels)
+        halves = fake.chunk(2)  # cut once: a slice's gradient is as large as `fake`, laid out in another way
+        k = len(halves[0]) if view else n  # a second pass only looks at half of the fakes: a sixth less work
         seen = [real.to(fake.dtype), fake.detach()]
         if view:
-            seen.append(view(fake[:k].detach(), rand))
+            seen.append(view(halves[0].detach(), rand))
         frames = torch.cat(seen).requires_grad_(preset.gamma > 0)
         score, d_logits, c_hat = (head.float() for head in discriminator(frames))
     real_score, fake_score = score[:n], score[n : 2 * n]
@@ -63,7 +64,7 @@ def train_step(
     # Stage 2: G learns to be taken for real (Eq. 4) and to draw labels that D can read (Eq. 6, 7). D is frozen.
     discriminator.requires_grad_(False)
     with autocast():
-        seen = [fake, view(fake[:k], rand)] if view else [fake]
+        seen = [*halves, view(halves[0], rand)] if view else [fake]
         score, d_logits, c_hat = (head.float() for head in discriminator(torch.cat(seen)))
     if preset.loss == "bce":
         g_loss = losses.generator_loss(score[:n])
@@ -72,7 +73,7 @@ def train_step(
     total = g_loss + preset.lambda_d * losses.discrete_loss(d_logits[-k:], d)
     total = total + preset.lambda_c * losses.continuous_loss(c_hat[-k:], c)
     if preset.lambda_still > 0:  # the two halves of such a batch differ in one c_j, see LabelSpace.sample_pairs
-        total = total + preset.lambda_still * losses.stillness_loss(*fake.chunk(2))
+        total = total + preset.lambda_still * losses.stillness_loss(*halves)
     g_optimizer.zero_grad()
     total.backward()
     g_optimizer.step()
