@@ -89,8 +89,21 @@ def test_the_table_holds_everybody_with_all_seeds():
             assert [point["seconds"] for point in row["curve"]] == TABLE["marks"]
 
 
+def test_the_longer_fight_begins_where_the_short_one_ended():
+    first = {(row["data"], row["who"]): row for row in TABLE["runs"] if row["seed"] == 0}
+    pairs = {(row["data"], row["who"]) for row in TABLE["long"]}
+    assert len(pairs) == 4
+    for pair in pairs:
+        marks = [row for row in TABLE["long"] if (row["data"], row["who"]) == pair]
+        assert [row["seconds"] for row in marks] == [TABLE["seconds"] * times for times in (1, 2, 4, 8)]
+        assert all(marks[0][key] == first[pair][key] for key in ("steps", "psnr", "fd", "score", "motion"))
+        for row in marks:
+            assert row["score"] == pytest.approx(metrics.animation_score(row["psnr"], row["ssim"], row["fd"]), rel=1e-3)
+
+
 @pytest.mark.parametrize("data", GROUNDS)
 def test_the_pictures_hold_four_clips_of_everybody(data):
-    for name in [*GROUNDS[data].rivals, "real"]:
+    longer = {f"{row['who']}_long" for row in TABLE["long"] if row["data"] == data}
+    for name in [*GROUNDS[data].rivals, "real", *longer]:
         with Image.open(ROOT / "data" / "results" / "comparisons" / f"{data}_{name}.jpg") as picture:
             assert picture.size == (16 * 64, 4 * 64)

@@ -2,10 +2,12 @@
 
     python tests/benchmarks/comparisons.py train            # over an hour on two cores; goes on where it was stopped
     python tests/benchmarks/comparisons.py judge            # half an hour more, from what `train` left in --runs
+    python tests/benchmarks/comparisons.py long             # an hour more: the first seed of LONG goes on
     python tests/benchmarks/comparisons.py write            # the table and the pictures, from what `judge` found
 
 train: every contender of animlab.baselines.comparison, over several seeds, for SECONDS of one thread's processor time:
 on an idle machine that is wall-clock time, on a busy one it still treats all alike. Models are kept at each of MARKS.
+long: the same runs of the first seed go on, to see whether the order of a short fight lasts.
 judge: what animlab.baselines.comparison.Judge measures, of every last model; of those before it the paper's protocol.
 write: data/results/comparisons.json, and in data/results/comparisons/ clips of the first seed, a row a clip.
 """
@@ -27,8 +29,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from animation_scores import written
 from PIL import Image
+from tables import written
 
 import animlab
 from animlab import baselines
@@ -42,6 +44,8 @@ EVERYBODY = [(data, name) for data, ground in GROUNDS.items() for name in ground
 REAL = "real"  # held-out clips, in the place of a contender
 SECONDS, SEEDS, WIDTH = 240, 3, 0.25
 MARKS = (SECONDS / 8, SECONDS / 4, SECONDS / 2, SECONDS)
+LONG = [("actions", "mocogan"), ("actions", "stable"), ("moving-mnist", "tgan"), ("moving-mnist", "stable-20-20")]
+LONG_MARKS = (2 * SECONDS, 4 * SECONDS, 8 * SECONDS)
 NEAR = 0.3  # seconds that a mark may be missed by
 MATCHED, QUICK, QUICK_SAMPLES = 12, 6, 60  # animations whose related ground truth is searched; of curves; for their FD
 SHOWN = 4  # clips of a picture
@@ -50,13 +54,16 @@ FOREVER = 10**7  # steps: time ends a run, not their number
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=["train", "judge", "write"])
+    parser.add_argument("part", choices=["train", "judge", "long", "write"])
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "comparisons", help="where models are kept")
     args = parser.parse_args()
     if args.part == "train":
         in_parallel(train, [(seed, data, name) for seed in range(SEEDS) for data, name in EVERYBODY], args.runs)
     elif args.part == "judge":
         in_parallel(judge, [(seed, data) for seed in range(SEEDS) for data in GROUNDS], args.runs)
+    elif args.part == "long":
+        in_parallel(train_long, LONG, args.runs)
+        in_parallel(judge_long, LONG, args.runs)
     else:
         write(args.runs)
 
@@ -69,7 +76,12 @@ def in_parallel(work: Callable[..., str], tasks: list[tuple[Any, ...]], folder: 
             print(told, flush=True)
 
 
-def train(seed: int, data: str, name: str, folder: Path) -> str:
+def train_long(data: str, name: str, folder: Path) -> str:
+    """A run of the first seed, to the last of LONG_MARKS."""
+    return train(0, data, name, folder, MARKS + LONG_MARKS)
+
+
+def train(seed: int, data: str, name: str, folder: Path, marks: tuple[float, ...] = MARKS) -> str:
     """One run, in sittings that end at the marks."""
     torch.set_num_threads(1)
     out = folder / data / name / str(seed)
@@ -77,7 +89,7 @@ def train(seed: int, data: str, name: str, folder: Path) -> str:
     told = json.loads(log.read_text()) if log.exists() else {"used": 0.0, "wall": 0.0, "step": 0, "marks": {}}
     ground = GROUNDS[data]
     clips, _ = ground.load()
-    for mark in MARKS:
+    for mark in marks:
         while told["used"] < mark - NEAR:
             began, wall = time.process_time(), time.perf_counter()
             run = ground.rivals[name].fit(
@@ -90,7 +102,7 @@ def train(seed: int, data: str, name: str, folder: Path) -> str:
             log.write_text(json.dumps(told))
         if f"{mark:g}" not in told["marks"]:
             shutil.copy(out / FILE, out / f"after-{mark:g}.safetensors")
-            told["marks"][f"{mark:g}"] = {"step": told["step"], "used": told["used"]}
+            told["marks"][f"{mark:g}"] = {key: told[key] for key in ("step", "used", "wall")}
             log.write_text(json.dumps(told))
     return f"{data} {name} {seed}: {told['step']} steps, {told['used']:.0f} s of {told['wall']:.0f}"
 
@@ -121,6 +133,21 @@ def judge(seed: int, data: str, folder: Path) -> str:
     return f"{data} {seed} judged"
 
 
+def judge_long(data: str, name: str, folder: Path) -> str:
+    """A run of the first seed at the end of the fight and at each of LONG_MARKS."""
+    torch.set_num_threads(1)
+    ground, out = GROUNDS[data], folder / data / name / "0"
+    judged = Judge(ground, *ground.load(), 0)
+    log = json.loads((out / "log.json").read_text())
+    rows = []
+    for mark in (SECONDS, *LONG_MARKS):
+        model = loaded(out / f"after-{mark:g}.safetensors")
+        row = {"seconds": mark, "steps": log["marks"][f"{mark:g}"]["step"]}
+        rows.append(row | judged.match(model, MATCHED) | judged.distances(model) | judged.redraw(model))
+    (out / "long.json").write_text(json.dumps(rows))
+    return f"{data} {name} judged to the end"
+
+
 def loaded(file: Path) -> animlab.Model | ClipGAN:
     """A model of ours or a baseline's."""
     try:
@@ -140,26 +167,41 @@ def write(folder: Path) -> None:
             row: dict[str, Any] = {"data": data, "who": name, "seed": seed}
             if name != REAL:
                 log = json.loads((out / "log.json").read_text())
-                row |= {"steps": log["step"], "seconds": log["used"], "wall seconds": log["wall"]}
+                end = log["marks"][f"{SECONDS:g}"]
+                row |= {"steps": end["step"], "seconds": end["used"], "wall seconds": end["wall"]}
             rows.append(row | json.loads((out / "found.json").read_text()))
         if name == REAL:
-            shown = draw(ground.load()[0], SHOWN, FRAMES, 0, ground.stride)
+            keep_picture(f"{data}_{name}", draw(ground.load()[0], SHOWN, FRAMES, 0, ground.stride))
         else:
-            model = loaded(folder / data / name / "0" / f"after-{SECONDS:g}.safetensors")
-            shown = strongest_sweeps(model) if isinstance(model, animlab.Model) else draw(model, SHOWN, FRAMES, 0)
-        picture = Image.fromarray(animlab.filmstrip(shown, gap=0))
-        picture.save(PICTURES / f"{data}_{name}.jpg", quality=92, subsampling=0)
+            keep_picture(f"{data}_{name}", shown_by(folder / data / name / "0" / f"after-{SECONDS:g}.safetensors"))
+    for data, name in LONG:
+        newest = folder / data / name / "0" / f"after-{LONG_MARKS[-1]:g}.safetensors"
+        keep_picture(f"{data}_{name}_long", shown_by(newest))
     about = {
         "made by": "tests/benchmarks/comparisons.py", "date": date.today().isoformat(), "version": library_version(),
         "machine": f"one thread of {os.cpu_count()}, {platform.machine()}, torch {torch.__version__.split('+')[0]}",
         "seconds": SECONDS, "marks": MARKS, "seeds": SEEDS, "width": WIDTH, "features": "animlab-features",
         "matched": MATCHED, "matched for the curve": QUICK,
     }  # fmt: skip
-    TABLE.write_text(written(about | {"runs": rows}))
+    long = [
+        {"data": data, "who": name} | row
+        for data, name in LONG
+        for row in json.loads((folder / data / name / "0" / "long.json").read_text())
+    ]
+    TABLE.write_text(written(about | {"runs": rows, "long": long}))
 
 
-def strongest_sweeps(model: animlab.Model) -> np.ndarray:
-    """Sweeps to show: the c that is measured to be strongest, one d after the other, another z each."""
+def keep_picture(name: str, clips: np.ndarray) -> None:
+    """Clips as one picture without gaps, so that they can be taken out of it again."""
+    picture = Image.fromarray(animlab.filmstrip(clips, gap=0))
+    picture.save(PICTURES / f"{name}.jpg", quality=92, subsampling=0)
+
+
+def shown_by(file: Path) -> np.ndarray:
+    """Clips of a baseline, or sweeps of the c that is measured to be strongest, another d and z each."""
+    model = loaded(file)
+    if not isinstance(model, animlab.Model):
+        return draw(model, SHOWN, FRAMES, 0)
     measured = animlab.metrics.label_influence(model.generator)
     best = max(range(model.space.n_c), key=lambda j: measured[f"c{j}"].strength)
     return np.stack([model.animate(k % model.space.n_d, best, FRAMES, seed=k) for k in range(SHOWN)])
