@@ -1,8 +1,16 @@
-"""What the tests of the notebooks read out of them: cells by their tags, and the answers above check cells."""
+"""What the tests of the notebooks read out of them, and the scripts behind their tables as modules."""
 
 from __future__ import annotations
 
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from unittest import mock
+
 from nbformat import NotebookNode
+
+ROOT = Path(__file__).parent.parent
 
 
 def cells(notebook: NotebookNode, tag: str) -> list[str]:
@@ -14,3 +22,13 @@ def answers(notebook: NotebookNode) -> list[str]:
     """The cell above each check cell."""
     pairs = zip(notebook.cells, notebook.cells[1:])
     return [before.source for before, cell in pairs if "check" in cell.metadata.get("tags", [])]
+
+
+def load_script(path: str | Path) -> ModuleType:
+    """A script of the project, which finds those beside it, as it does when it is run."""
+    file = ROOT / path
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    module = importlib.util.module_from_spec(spec)
+    with mock.patch.object(sys, "path", [str(file.parent), *sys.path]):
+        spec.loader.exec_module(module)
+    return module

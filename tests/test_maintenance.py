@@ -1,6 +1,5 @@
-"""The two tools beside the notebooks: storing them clean, and stamping the public address into them."""
+"""The tools beside the notebooks: storing them clean, stamping the public address into them, the benchmarks."""
 
-import importlib.util
 import shutil
 import subprocess
 import sys
@@ -8,20 +7,14 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from lessons import load_script
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 ROOT = Path(__file__).parent.parent
 
 
-def tool(name):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "notebooks" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_a_notebook_is_stored_clean(tmp_path, monkeypatch):
-    run = tool("run")
+    run = load_script("notebooks/run.py")
     monkeypatch.setattr(run, "FOLDER", tmp_path)
     cells = [
         new_markdown_cell("# Title"),
@@ -47,7 +40,7 @@ def test_a_notebook_is_stored_clean(tmp_path, monkeypatch):
 
 
 def test_a_notebook_that_fails_is_left_as_it_was(tmp_path, monkeypatch):
-    run = tool("run")
+    run = load_script("notebooks/run.py")
     monkeypatch.setattr(run, "FOLDER", tmp_path)
     path = tmp_path / "made.ipynb"
     nbformat.write(new_notebook(cells=[new_code_cell("1 / 0")]), path)
@@ -99,3 +92,8 @@ def test_an_origin_that_colab_cannot_open_is_named(tmp_path, origin, message):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1
     assert message in done.stderr and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests" / "benchmarks").glob("*.py")), ids=lambda path: path.name)
+def test_a_benchmark_can_be_started(path):
+    assert load_script(path.relative_to(ROOT)).__doc__

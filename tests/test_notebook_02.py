@@ -1,7 +1,6 @@
 """Notebook 02: what it builds by hand is the library's, its scores are right, its check cells tell right from wrong."""
 
 import copy
-import importlib.util
 import itertools
 import json
 import math
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 import torch
+from lessons import load_script
 from sklearn.metrics.cluster import contingency_matrix
 
 import animlab
@@ -43,11 +43,7 @@ def built():
 
 @pytest.fixture(scope="module")
 def benchmark():
-    path = ROOT / "tests" / "benchmarks" / "discrete_labels.py"
-    spec = importlib.util.spec_from_file_location("discrete_labels", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("tests/benchmarks/discrete_labels.py")
 
 
 # Built by hand against the library

@@ -1,6 +1,5 @@
 """Notebook 03: what it builds by hand is the library's, its checks tell right from wrong, its table is whole."""
 
-import importlib.util
 import json
 from contextlib import nullcontext
 from copy import deepcopy
@@ -12,7 +11,7 @@ import nbformat
 import numpy as np
 import pytest
 import torch
-from lessons import answers, cells
+from lessons import answers, cells, load_script
 from PIL import Image
 from scipy.stats import spearmanr
 
@@ -223,11 +222,7 @@ def test_a_wrong_answer_is_turned_down(exercise, answer, message, how, by_hand):
 
 @pytest.fixture
 def script():
-    file = ROOT / "tests" / "benchmarks" / "continuous_labels.py"
-    spec = importlib.util.spec_from_file_location("continuous_labels", file)
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    return script
+    return load_script("tests/benchmarks/continuous_labels.py")
 
 
 def test_the_table_is_what_its_script_describes(script):

@@ -1,13 +1,12 @@
 """Notebook 05: what it defines is right, its checks tell right from wrong, its table is what its script describes."""
 
-import importlib.util
 import json
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
-from lessons import answers, cells
+from lessons import answers, cells, load_script
 from PIL import Image
 from scipy import stats
 
@@ -31,10 +30,7 @@ def names():
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("ablations", ROOT / "tests" / "benchmarks" / "ablations.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("tests/benchmarks/ablations.py")
 
 
 @pytest.mark.parametrize("cell", [{}, {"seed": 0, "n_d": 5}, {"lambda_c": 0.5, "out": None}, {"dataset": "λ"}], ids=str)

@@ -1,6 +1,5 @@
 """Notebook 06: what it builds by hand is the library's, its checks tell right from wrong, its table is whole."""
 
-import importlib.util
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,7 +7,7 @@ from types import SimpleNamespace
 import nbformat
 import numpy as np
 import pytest
-from lessons import answers, cells
+from lessons import answers, cells, load_script
 from test_metrics_matching import walk
 
 import animlab
@@ -175,12 +174,9 @@ def test_a_wrong_answer_is_turned_down(exercise, answer, message, how, by_hand):
 # The committed table.
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("scores", ROOT / "tests" / "benchmarks" / "animation_scores.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    return script
+    return load_script("tests/benchmarks/animation_scores.py")
 
 
 def test_the_table_is_what_its_script_describes(script):

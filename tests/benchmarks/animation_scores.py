@@ -27,8 +27,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from results import written
 from scipy.ndimage import gaussian_filter
-from tables import written
 
 import animlab
 from animlab import metrics

@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from tables import written
+from results import written
 
 import animlab
 from animlab import baselines

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from results import written
 from scipy.ndimage import gaussian_filter
 from scipy.stats import spearmanr
-from tables import written
 
 import animlab
 from animlab import metrics
