@@ -130,8 +130,8 @@ def fit(
     rounding, and the first one alone calls back, shows progress and writes.
 
     Raises ValueError for settings or frames that cannot be trained on, FileExistsError where `out` holds a run and
-    resume is off, TrainingDiverged where a loss stops being a number, MemoryError where a step needs more than there
-    is.
+    resume is off, TrainingDiverged where a loss stops being a number, MemoryError where a step or a
+    checkpoint needs more than there is.
     """
     state = _start(clips, space, preset, steps, seed, width, precision, device)
     limit = math.inf if seconds is None else seconds
@@ -247,10 +247,10 @@ def train(
                 for callback in callbacks:
                     callback.on_sample(record)
             if place is not None and state.step % checkpoint_every == 0:
-                state.save(place, keep)
+                _save(state, place, keep)
         stopped = interrupted()
     if place is not None and state.saved < state.step:
-        state.save(place, keep)
+        _save(state, place, keep)
     if stopped and processes.first:
         rest = f"; go on with fit(…, out={str(place)!r}, resume=True)" if place else ""
         print(f"Interrupted after step {state.step} of {steps}{rest}.", file=sys.stderr)
@@ -292,9 +292,18 @@ def _check(frames: np.ndarray, space: LabelSpace, preset: Preset, steps: int, pr
         raise ValueError(f"Training needs at least one step, got steps={steps}.")
 
 
+def _save(state: Trainable, out: Path, keep: int) -> None:
+    """A checkpoint, which takes memory for a moment too."""
+    with _memory_errors(state, f"The checkpoint of step {state.step}"):
+        state.save(out, keep)
+
+
 @contextmanager
-def _memory_errors(state: Trainable) -> Iterator[None]:
-    """Out of memory, which torch reports in several ways, as one sentence that says what to make smaller."""
+def _memory_errors(state: Trainable, what: str | None = None) -> Iterator[None]:
+    """Out of memory, which torch reports in several ways, as one sentence that says what to make smaller.
+
+    what: it happens in, else the step in hand.
+    """
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -302,8 +311,8 @@ def _memory_errors(state: Trainable) -> Iterator[None]:
         if not isinstance(error, MemoryError) and "out of memory" not in told and "allocate memory" not in told:
             raise
         raise MemoryError(
-            f"Step {state.step + 1} needs more memory than there is, with batches of {state.batch} and networks "
-            f"of width {state.width:g}: make one of them smaller; {state.kept()}."
+            f"{what or f'Step {state.step + 1}'} needs more memory than there is, with batches of {state.batch} and "
+            f"networks of width {state.width:g}: make one of them smaller; {state.kept()}."
         ) from error
 
 

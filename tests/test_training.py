@@ -514,26 +514,33 @@ table["length"] = 40
 clips = animlab.Clips(np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), np.uint8), table, "noise")
 class Squeeze(animlab.Callback):
     def on_step(self, record):
-        if record.step == 4:
+        if record.step == 5:
             used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-            resource.setrlimit(resource.RLIMIT_AS, (used, used))
-            animlab.state.to_tensor = lambda frames, device: torch.ones(1 << 34)
+            limit = used + 2**28  # for all else: safetensors and others abort a process that has nothing left
+            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+            GREEDY = lambda *arguments: torch.ones(1 << 34)
 animlab.fit(clips, animlab.LabelSpace(), animlab.Preset(batch=8), 6, out=sys.argv[1], width=0.1, checkpoint_every=2,
             progress=False, callbacks=[Squeeze()])
 """
 
 
-def test_out_of_memory_says_what_to_make_smaller(tmp_path):
+@pytest.mark.parametrize(
+    "greedy, what",
+    [("animlab.state.to_tensor", "Step 6"), ("animlab.checkpoints.save_file", "The checkpoint of step 6")],
+)
+def test_out_of_memory_says_what_to_make_smaller(greedy, what, tmp_path):
+    script = OUT_OF_MEMORY.replace("GREEDY", greedy)
     done = subprocess.run(
-        [sys.executable, "-c", OUT_OF_MEMORY, str(tmp_path / "run")], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", script, str(tmp_path / "run")], capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
     assert last == (
-        "MemoryError: Step 5 needs more memory than there is, with batches of 8 and networks of width 0.1: make one of "
-        "them smaller; the checkpoint of step 4 is intact."
+        f"MemoryError: {what} needs more memory than there is, with batches of 8 and networks of width 0.1: make one "
+        "of them smaller; the checkpoint of step 4 is intact."
     )
     assert animlab.load(tmp_path / "run").card["steps"] == 4
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [FILE]  # nothing half-written
 
 
 def test_the_caller_chooses_when_checkpoints_are_written(tmp_path):
