@@ -130,8 +130,8 @@ def fit(
     rounding, and the first one alone calls back, shows progress and writes.
 
     Raises ValueError for settings or frames that cannot be trained on, FileExistsError where `out` holds a run and
-    resume is off, TrainingDiverged where a loss stops being a number, MemoryError where a step or a
-    checkpoint needs more than there is.
+    resume is off, TrainingDiverged where a loss stops being a number, MemoryError where a step or a checkpoint
+    needs more than there is.
     """
     state = _start(clips, space, preset, steps, seed, width, precision, device)
     limit = math.inf if seconds is None else seconds
@@ -302,7 +302,7 @@ def _save(state: Trainable, out: Path, keep: int) -> None:
 def _memory_errors(state: Trainable, what: str | None = None) -> Iterator[None]:
     """Out of memory, which torch reports in several ways, as one sentence that says what to make smaller.
 
-    what: it happens in, else the step in hand.
+    what: that needs the memory, None for the step in hand.
     """
     try:
         yield
