@@ -22,6 +22,7 @@ from test_notebooks import PARAMETERS
 
 ROOT = Path(__file__).parent.parent
 FIRST = "00_play_with_labels"
+UNTOUCHED = "untouched"  # a copy of the first as a newcomer finds it
 LESSONS = ["01_gan_basics", "02_discrete_labels", "03_continuous_labels", "04_full_training", "05_ablations"]
 LESSONS += ["06_metrics", "07_comparisons", "08_computation"]
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
@@ -72,6 +73,7 @@ def lab(tmp_path_factory):
             if cell.cell_type == "code":
                 cell.update(outputs=[], execution_count=None)
         nbformat.write(notebook, folder / f"{name}.ipynb")
+    shutil.copy(ROOT / "notebooks" / f"{FIRST}.ipynb", folder / f"{UNTOUCHED}.ipynb")
 
     # No cell is left out of the page for being out of sight, and no news are fetched.
     settings = {
@@ -120,11 +122,17 @@ def browser():
         yield browser
 
 
-def run_all(browser, address):
-    """The page of a notebook with all its cells run."""
+def opened(browser, address):
+    """The page of a notebook whose kernel waits."""
     page = browser.new_page(viewport={"width": 1280, "height": 1000})
     page.goto(address)
     expect(page.get_by_text(re.compile(r"\| Idle$"))).to_be_visible(timeout=60_000)  # the status bar on the kernel
+    return page
+
+
+def run_all(browser, address):
+    """The page of a notebook with all its cells run."""
+    page = opened(browser, address)
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     last = page.locator(".jp-Notebook .jp-CodeCell .jp-InputPrompt").last
@@ -197,6 +205,22 @@ def test_the_picture_follows_the_keyboard_at_once(page, player):
     p50, p95 = statistics.median(times), statistics.quantiles(times, n=20)[-1]
     print(f"key press to changed pixels over {len(times)} presses: p50 {p50:.0f} ms, p95 {p95:.0f} ms")
     assert p95 <= 150
+
+
+def test_a_newcomer_drags_before_anything_is_trained(browser, lab, tmp_path):
+    page = opened(browser, lab(UNTOUCHED))
+    player = page.locator(".animlab-player").first
+    page.locator(".jp-Notebook .jp-Cell").first.click()
+    for _ in range(5):  # the cells down to the player
+        page.keyboard.press("Shift+Enter")
+    expect(player.locator(".animlab-picture img")).to_be_visible(timeout=60_000)
+    picture, slider = player.locator(".animlab-picture img"), player.locator(".widget-hslider", has_text="c3")
+    before = picture.screenshot()
+    slider.locator(".noUi-handle").drag_to(slider.locator(".noUi-base"), target_position={"x": 240, "y": 2})
+    expect(player).to_contain_text("c 0.50 0.50 0.50 0.9")  # what the picture was drawn with
+    assert differs(picture, before)
+    shot(page, "newcomer", tmp_path)
+    page.close()
 
 
 @pytest.mark.parametrize("name", LESSONS)
