@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import Any
 
-from . import metrics
+from . import metrics, networks
 from .animation import filmstrip, save_animation
 from .checkpoints import CheckpointError, load, save
 from .datasets import Clips, load_dataset
@@ -37,6 +37,7 @@ __all__ = [
     "load",
     "load_dataset",
     "metrics",
+    "networks",
     "plots",
     "save",
     "save_animation",

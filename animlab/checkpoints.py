@@ -25,11 +25,11 @@ from torch import Tensor
 
 from .labels import LabelSpace
 from .model import Model
-from .networks import Discriminator, Generator
+from .networks import ARCHITECTURES, Network, architecture_of
 
 FILE = "model.safetensors"
 FORMAT = 1
-LARGE = 2**16  # numbers from which on int8 stores a matrix so: smaller ones weigh nothing
+LARGE = 2**16  # numbers from which on int8 stores a weight so: smaller ones weigh nothing
 PROJECT = Path(__file__).resolve().parents[1]
 
 
@@ -63,8 +63,8 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> Model:
 def save(model: Model, path: str | Path, dtype: torch.dtype = torch.float32) -> Path:
     """Writes the model to `path` (a folder, or a .safetensors file).
 
-    dtype: float16 halves the file, for shipping. int8 quarters it: the large matrices become whole numbers from -127 to
-    127 with one scale a row, which the header names under "int8"; all else is float16.
+    dtype: float16 halves the file, for shipping. int8 quarters it: the large weights become whole numbers from -127 to
+    127 with one scale for each row or output channel, which the header names under "int8"; all else is float16.
 
     Raises ValueError for any other dtype, OSError as write_checkpoint does.
     """
@@ -75,7 +75,7 @@ def save(model: Model, path: str | Path, dtype: torch.dtype = torch.float32) -> 
         tensors |= with_prefix("discriminator.", model.discriminator.state_dict())
     header = describe(model.generator, model.discriminator, model.card)
     if dtype == torch.int8:
-        header["int8"] = [name for name, value in tensors.items() if value.ndim == 2 and value.numel() >= LARGE]
+        header["int8"] = [name for name, value in tensors.items() if value.ndim >= 2 and value.numel() >= LARGE]
     whole = {name: tensors.pop(name) for name in header.get("int8", [])}
     smaller = torch.float16 if dtype == torch.int8 else dtype
     tensors = {k: v.to(smaller) if v.is_floating_point() else v for k, v in tensors.items()}
@@ -84,14 +84,16 @@ def save(model: Model, path: str | Path, dtype: torch.dtype = torch.float32) -> 
     return write_checkpoint(path, tensors, header)
 
 
-def to_int8(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """A matrix (m, n) as whole numbers from -127 to 127, and the scale of each row (m, 1) that gives it back.
+def to_int8(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """A weight (m, …) as whole numbers from -127 to 127, and the scale (m, 1, …) that gives each of its m parts back.
 
-    No number is off by more than half its row's scale, which is the row's largest number over 127.
+    No number is off by more than half its part's scale, which is the part's largest number over 127.
     """
-    matrix = matrix.float()
-    scale = (matrix.abs().amax(dim=1, keepdim=True) / 127).clamp(min=torch.finfo(torch.float32).tiny)
-    return (matrix / scale).round().to(torch.int8), scale
+    weight = weight.float()
+    scale = (weight.abs().amax(dim=tuple(range(1, weight.ndim)), keepdim=True) / 127).clamp(
+        min=torch.finfo(torch.float32).tiny
+    )
+    return (weight / scale).round().to(torch.int8), scale
 
 
 def file_of(path: str | Path) -> Path:
@@ -112,29 +114,38 @@ def find(path: str | Path) -> Path:
     )
 
 
-def describe(generator: Generator, discriminator: Discriminator | None, card: dict[str, Any]) -> dict[str, Any]:
+def describe(generator: Network, discriminator: Network | None, card: dict[str, Any]) -> dict[str, Any]:
     """The header: all that is needed to build the networks again, and the card."""
     header: dict[str, Any] = {
         "format": FORMAT,
+        "architecture": architecture_of(generator),
         "space": asdict(generator.space),
         "channels": generator.channels,
-        "generator": {"width": generator.width, "centre_c": generator.centre_c},
+        "generator": generator.config,
         "discriminator": None,
         "card": card,
     }
     if discriminator is not None:
-        d = discriminator
-        header["discriminator"] = {"width": d.width, "centre_c": d.centre_c, "norm": d.norm}
+        if architecture_of(discriminator) != header["architecture"]:
+            raise ValueError(
+                f"A checkpoint holds networks of one architecture, got a {header['architecture']!r} generator and a "
+                f"{architecture_of(discriminator)!r} discriminator."
+            )
+        header["discriminator"] = discriminator.config
     return header
 
 
-def build(header: dict[str, Any]) -> tuple[Generator, Discriminator | None]:
+def build(header: dict[str, Any]) -> tuple[Network, Network | None]:
     """Networks as the header describes them, with untrained weights; the caller's random state is left alone."""
     space, channels = LabelSpace(**header["space"]), header["channels"]
+    name = header.get("architecture", "paper")  # files from before there were others do not say so
+    if name not in ARCHITECTURES:
+        raise ValueError(f"no networks are named {name!r}; update animlab")
+    generator, discriminator = ARCHITECTURES[name]
     with torch.random.fork_rng(devices=[]):
-        generator = Generator(space, channels, **header["generator"])
         found = header["discriminator"]
-        return generator, None if found is None else Discriminator(space, channels, **found)
+        g = generator(space, channels, **header["generator"])
+        return g, None if found is None else discriminator(space, channels, **found)
 
 
 def write_checkpoint(path: str | Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> Path:

@@ -11,7 +11,7 @@ import torch
 
 from .frames import to_tensor, to_uint8
 from .labels import Labels, LabelSpace
-from .networks import Discriminator, Generator
+from .networks import Network
 
 BATCH = 256  # pictures drawn or read at once: bounds memory, costs no speed
 
@@ -23,8 +23,8 @@ class Model:
     card: the checkpoint's header: "dataset", "preset", "steps", "seed", "version", … as far as known.
     """
 
-    generator: Generator
-    discriminator: Discriminator | None = None
+    generator: Network
+    discriminator: Network | None = None
     card: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -1,11 +1,13 @@
-"""Named training presets: "paper" to the letter, "stable" what a reader should use."""
+"""Named presets of training: "paper" to the letter, "stable" for the paper's networks, "modern" to train with."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
+import math
+from dataclasses import dataclass, fields, replace
+from numbers import Real
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from .networks import Norm
+from .networks import Norm, options
 
 
 @dataclass(frozen=True)
@@ -15,27 +17,112 @@ class Preset:
     The defaults are the paper's where it gives a value and our choice where it does not: batch, learning rates, betas
     and the weights of λ_d and λ_c (and, beside the preset, n_z = 8 and PyTorch's initialisation).
 
-    norm: what stands in D's two normalised places. loss: "bce" (Eq. 2 to 4) or "relativistic" with R1 + R2 of `gamma`.
+    architecture: a name in networks.ARCHITECTURES. norm: what stands in the two normalised places of the paper's D;
+    other networks have "none". loss: "bce" (Eq. 2 to 4) or "relativistic".
+    gamma: weight of R1 + R2, taken from every `penalty_every`-th frame of a batch.
     centre_c: the nets see c in [-1, 1]. label_view: what D's label heads see of a fake: "plain" the frame itself, in
-    the same pass as the score; "blurred" and "silhouette" a second pass over half of the fakes, seen through views.py.
-    lambda_d, lambda_c: weights of Eq. 6 and 7. lambda_still: weight of losses.stillness_loss. lr_g, lr_d, betas: Adam.
-    batch: frames a step, even. ema: decay a step of the running average of G that is played, 0 for none.
+    the same pass as the score; "blurred" and "silhouette" a second pass over half of the fakes, see augment.py.
+    shift: the score sees every frame, real or fake, moved by up to so many pixels each way.
+    lambda_d, lambda_c: weights of Eq. 6 and 7. lambda_still: weight of losses.stillness_loss.
+    lr_g, lr_d, betas: Adam. Both rates fall by half a cosine to `lr_end` of their value over `lr_frames` real frames,
+    and stay there; 0 frames: they are constant. batch: frames a step, even.
+    ema: decay a step of the running average of G that is played, 0 for none.
+
+    Raises ValueError, which names the field, for a value that is no number or none of its names, or out of range.
     """
 
+    architecture: str = "paper"
     norm: Norm = "batch"
     loss: Literal["bce", "relativistic"] = "bce"
     gamma: float = 0.0
+    penalty_every: int = 1
     centre_c: bool = False
     label_view: Literal["plain", "blurred", "silhouette"] = "plain"
+    shift: int = 0
     lambda_d: float = 1.0
     lambda_c: float = 1.0
     lambda_still: float = 0.0
     lr_g: float = 2e-4
     lr_d: float = 2e-4
+    lr_end: float = 1.0
+    lr_frames: int = 0
     betas: tuple[float, float] = (0.5, 0.999)
     batch: int = 64
     ema: float = 0.0
 
+    def __post_init__(self) -> None:
+        hints = get_type_hints(Preset)
+        for field in fields(self):
+            object.__setattr__(self, field.name, _checked(field.name, getattr(self, field.name), hints[field.name]))
+        if self.norm != "none" and not self._takes_norm:
+            raise ValueError(
+                f"The {self.architecture!r} networks are not normalised: norm must be 'none', got {self.norm!r}."
+            )
+        for name, low, high in LIMITS:
+            value = getattr(self, name)
+            if not low <= value <= high:
+                bound = f"at least {low}" if high == math.inf else f"from {low} to {high}"
+                raise ValueError(f"A preset's {name} must be {bound}, got {value!r}.")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"A preset's betas must be two numbers from 0 to below 1, got {self.betas!r}.")
+        if self.batch % 2:  # half of a batch goes through the label view, or is paired with the rest
+            raise ValueError(f"Training takes batches of an even number of frames, got batch={self.batch}.")
+
+    @property
+    def network_options(self) -> dict[str, Any]:
+        """What `networks.build` is to be told of a preset, beside the architecture and the width."""
+        return {"centre_c": self.centre_c} | ({"norm": self.norm} if self._takes_norm else {})
+
+    @property
+    def _takes_norm(self) -> bool:
+        return "norm" in options(self.architecture)[1]
+
+    def rate(self, step: int) -> float:
+        """The factor on both learning rates after `step` steps, from 1 down to lr_end."""
+        if self.lr_frames == 0:
+            return 1.0
+        done = min(1.0, step * self.batch / self.lr_frames)
+        return self.lr_end + (1 - self.lr_end) * (1 + math.cos(math.pi * done)) / 2
+
+
+LIMITS: list[tuple[str, float, float]] = [
+    ("gamma", 0, math.inf),
+    ("penalty_every", 1, math.inf),
+    ("shift", 0, 32),
+    ("lambda_d", 0, math.inf),
+    ("lambda_c", 0, math.inf),
+    ("lambda_still", 0, math.inf),
+    ("lr_g", 0, math.inf),
+    ("lr_d", 0, math.inf),
+    ("lr_end", 0, 1),
+    ("lr_frames", 0, math.inf),
+    ("batch", 2, math.inf),
+    ("ema", 0, 1),
+]
+
+
+def _checked(name: str, value: Any, kind: Any) -> Any:
+    """The value as Python's own type, so that it can be stored; ValueError where it is not of the field's kind."""
+    if get_origin(kind) is tuple:
+        if not isinstance(value, (tuple, list)) or len(value) != len(get_args(kind)):
+            raise ValueError(f"A preset's {name} must be two numbers, got {value!r}.")
+        return tuple(_checked(name, part, part_kind) for part, part_kind in zip(value, get_args(kind)))
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise ValueError(f"A preset's {name} must be {' or '.join(map(repr, get_args(kind)))}, got {value!r}.")
+        return value
+    if kind is int:
+        fits = isinstance(value, Real) and not isinstance(value, bool) and float(value).is_integer()
+    elif kind is float:
+        fits = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    else:
+        fits = isinstance(value, kind)
+    if not fits:
+        raise ValueError(f"A preset's {name} must be {KINDS[kind]}, got {value!r}.")
+    return kind(value)
+
+
+KINDS = {int: "a whole number", float: "a finite number", bool: "True or False", str: "a name"}
 
 # What each difference is worth, in the strength and focus of c from 0 to 1 after 90 seconds on one core, nets of a
 # quarter of the width, real actions (data/recipes/README.md; the full nets: data/recipes/full-nets.md).
@@ -48,12 +135,33 @@ STABLE = Preset(
     ema=0.995,  # no stronger, but the sliders do not flicker from step to step
 )
 
+MODERN = Preset(
+    architecture="residual",
+    norm="none",
+    loss="relativistic",
+    gamma=1.0,
+    penalty_every=4,
+    centre_c=True,
+    label_view="blurred",
+    shift=4,
+    lambda_c=5.0,
+    lambda_still=0.4,
+    lr_g=4e-4,
+    lr_d=4e-4,
+    lr_end=0.25,
+    lr_frames=100_000,
+    betas=(0.0, 0.99),
+    batch=32,
+    ema=0.999,
+)
+
 PRESETS = {
     "paper": Preset(),
     "stable": STABLE,
     # On black a code hides as a faint glow: on the shapes, c from 0 to 1 had a strength of 0.05 after 500 steps of
     # "stable", and 0.15 after 500 of this, 0.40 after 1,250.
     "stable-on-black": replace(STABLE, label_view="silhouette"),
+    "modern": MODERN,
 }
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from .frames import to_tensor
 from .graph import Captured
 from .labels import LabelSpace
 from .model import Model
-from .networks import Discriminator, Generator
+from .networks import Network, build
 from .presets import Preset
 from .processes import Processes
 from .step import train_step
@@ -43,9 +43,9 @@ class TrainingState:
     first. feed: where the frames come from, found at the first step. work: what makes a step of them.
     """
 
-    generator: Generator
-    discriminator: Discriminator
-    average: Generator
+    generator: Network
+    discriminator: Network
+    average: Network
     g_optimizer: Adam
     d_optimizer: Adam
     rng: torch.Generator
@@ -66,8 +66,9 @@ class TrainingState:
         preset = Preset(**settings["preset_values"])
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(settings["seed"])
-            generator = Generator(space, channels, width, preset.centre_c)
-            discriminator = Discriminator(space, channels, width, preset.centre_c, preset.norm)
+            generator, discriminator = build(
+                preset.architecture, space, channels, width=width, **preset.network_options
+            )
         for net in (generator, discriminator):
             net.to(processes.device).to(memory_format=torch.channels_last)
         average = deepcopy(generator).requires_grad_(False).eval()
@@ -80,6 +81,9 @@ class TrainingState:
         d_optimizer = adam(discriminator, preset.lr_d, preset.betas)
         processes.join((generator, g_optimizer), (discriminator, d_optimizer))
         on_gpu = processes.device.type == "cuda"
+        if on_gpu and preset.lr_frames:  # a captured step finds a rate that changes at its place on the GPU
+            for group in (*g_optimizer.param_groups, *d_optimizer.param_groups):
+                group["lr"] = torch.tensor(group["lr"], device=processes.device)
         rng = torch.Generator(processes.device if on_gpu else "cpu").manual_seed(settings["seed"])
         count = torch.zeros((), device=processes.device) if on_gpu else None
         return cls(generator, discriminator, average, g_optimizer, d_optimizer, rng, preset, settings, processes, count)
@@ -93,9 +97,20 @@ class TrainingState:
             self._feed_on(feed_of(frames, self.rng, self.settings["seed"], self.preset.batch, self.processes.rows))
         assert self.feed is not None
         self.feed.prepare(self.step + 1)
+        self._set_rates()
         losses = self.work()
         self.step += 1
         return dict(zip(LOSSES, losses.tolist() if losses.device.type == "cpu" else losses.unbind()))
+
+    def _set_rates(self) -> None:
+        """Gives both optimisers the learning rate of the next step."""
+        preset, factor = self.preset, self.preset.rate(self.step)
+        for optimizer, rate in ((self.g_optimizer, preset.lr_g), (self.d_optimizer, preset.lr_d)):
+            for group in optimizer.param_groups:
+                if isinstance(group["lr"], Tensor):
+                    group["lr"].fill_(rate * factor)
+                else:
+                    group["lr"] = rate * factor
 
     def _feed_on(self, feed: Mapped) -> None:
         """Take frames from `feed` from now on. A single process on a GPU captures the step that does."""
@@ -196,8 +211,11 @@ class TrainingState:
             )
         if "training.rng" not in tensors:
             raise ValueError(f"{out} holds a finished model without its training state, so it cannot be resumed.")
+        header.setdefault("architecture", "paper")
+        values = header["card"]["preset_values"]
+        header["card"]["preset_values"] = asdict(Preset(**values))  # what did not exist when the run was begun
         mine = checkpoints.describe(self.average, self.discriminator, self.settings)
-        check_same(out, header, mine, ("card", "space", "channels", "generator", "discriminator"))
+        check_same(out, header, mine, ("architecture", "card", "space", "channels", "generator", "discriminator"))
         part = checkpoints.without_prefix
         self.average.load_state_dict(part("generator.", tensors))
         self.discriminator.load_state_dict(part("discriminator.", tensors))
@@ -215,9 +233,10 @@ class TrainingState:
 
 def check_same(out: Path, was: dict[str, Any], now: dict[str, Any], keys: tuple[str, ...]) -> None:
     """ValueError where the run in `out` was begun with settings `was` that differ from `now`'s under one of `keys`."""
+    was, now = (json.loads(json.dumps(settings)) for settings in (was, now))  # a file knows no tuples
     for key in keys:
         before = dict(_leaves(key, was[key]))
-        for name, value in _leaves(key, json.loads(json.dumps(now[key]))):
+        for name, value in _leaves(key, now[key]):
             if before.get(name) != value:
                 raise ValueError(
                     f"The run in {out} was begun with {name} = {before.get(name)}, not {value}: "

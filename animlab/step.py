@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 
 from . import losses
+from .augment import VIEWS, shifted
 from .labels import Labels
-from .networks import Discriminator, Generator
+from .networks import Network
 from .presets import Preset
-from .views import VIEWS
 
 
 def train_step(
-    generator: Generator,
-    discriminator: Discriminator,
+    generator: Network,
+    discriminator: Network,
     g_optimizer: torch.optim.Optimizer,
     d_optimizer: torch.optim.Optimizer,
     real: Tensor,
@@ -36,27 +36,32 @@ def train_step(
     n = len(real)
     view = VIEWS.get(preset.label_view)  # None for "plain": labels are read in the same pass as the score
 
+    def shown(frames: Tensor) -> Tensor:
+        return shifted(frames, preset.shift, rand) if preset.shift else frames
+
     # Stage 1: D learns to tell real frames from fakes (Eq. 2, 3) and to read the labels off fakes (Eq. 6, 7).
     with autocast():
         fake = generator(labels)
         halves = fake.chunk(2)  # cut once: a slice's gradient is as large as `fake`, laid out in another way
         k = len(halves[0]) if view else n  # a second pass only looks at half of the fakes: a sixth less work
-        seen = [real.to(fake.dtype), fake.detach()]
-        if view:
-            seen.append(view(halves[0].detach(), rand))
-        frames = torch.cat(seen).requires_grad_(preset.gamma > 0)
-        score, d_logits, c_hat = (head.float() for head in discriminator(frames))
-    real_score, fake_score = score[:n], score[n : 2 * n]
+        judged = shown(torch.cat([real.to(fake.dtype), fake.detach()]))
+        seen = torch.cat([judged, view(halves[0].detach(), rand)]) if view else judged
+        logit, d_logits, c_hat = (head.float() for head in discriminator(seen))
+    real_logit, fake_logit = logit[:n], logit[n : 2 * n]
     d, c = labels.d[:k], labels.c[:k]
     lambda_d = losses.discrete_loss(d_logits[-k:], d)
     lambda_c = losses.continuous_loss(c_hat[-k:], c)
     label_loss = preset.lambda_d * lambda_d + preset.lambda_c * lambda_c
     if preset.loss == "bce":
-        d_loss = losses.total_loss(real_score, fake_score, label_loss)
+        d_loss = losses.total_loss(real_logit, fake_logit, label_loss)
     else:
-        d_loss = losses.relativistic_loss(real_score, fake_score) + label_loss
-    if preset.gamma > 0:
-        d_loss = d_loss + preset.gamma * losses.gradient_penalties(score, frames)[: 2 * n].sum() / n  # R1 + R2
+        d_loss = losses.relativistic_loss(real_logit, fake_logit) + label_loss
+    if preset.gamma > 0:  # of every k-th pair of frames: they are in random order, so the first ones are a fair sample
+        pairs = -(-n // preset.penalty_every)
+        some = torch.cat([part[:pairs] for part in judged.chunk(2)]).requires_grad_()
+        with autocast():
+            slope_of, _, _ = discriminator(some)
+        d_loss = d_loss + preset.gamma * losses.gradient_penalties(slope_of, some).sum() / pairs  # R1 + R2
     d_optimizer.zero_grad()
     d_loss.backward()
     d_optimizer.step()
@@ -64,12 +69,13 @@ def train_step(
     # Stage 2: G learns to be taken for real (Eq. 4) and to draw labels that D can read (Eq. 6, 7). D is frozen.
     discriminator.requires_grad_(False)
     with autocast():
-        seen = [*halves, view(halves[0], rand)] if view else [fake]
-        score, d_logits, c_hat = (head.float() for head in discriminator(torch.cat(seen)))
+        judged = shown(torch.cat(halves))
+        seen = torch.cat([judged, view(halves[0], rand)]) if view else judged
+        logit, d_logits, c_hat = (head.float() for head in discriminator(seen))
     if preset.loss == "bce":
-        g_loss = losses.generator_loss(score[:n])
+        g_loss = losses.generator_loss(logit[:n])
     else:
-        g_loss = losses.relativistic_loss(score[:n], real_score.detach())
+        g_loss = losses.relativistic_loss(logit[:n], real_logit.detach())
     total = g_loss + preset.lambda_d * losses.discrete_loss(d_logits[-k:], d)
     total = total + preset.lambda_c * losses.continuous_loss(c_hat[-k:], c)
     if preset.lambda_still > 0:  # the two halves of such a batch differ in one c_j, see LabelSpace.sample_pairs

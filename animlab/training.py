@@ -281,8 +281,6 @@ def _check(frames: np.ndarray, space: LabelSpace, preset: Preset, steps: int, pr
     check_frames(frames)
     if space.n_c < 1:
         raise ValueError("Training needs at least one continuous label, got n_c=0.")
-    if preset.batch < 2 or preset.batch % 2:  # half of a batch goes through the label view, or is paired with the rest
-        raise ValueError(f"Training takes batches of an even number of frames, got batch={preset.batch}.")
     if preset.batch % (2 * processes):
         raise ValueError(
             f"{processes} processes cannot share batches of {preset.batch} frames: each takes an even number of them, "

@@ -139,6 +139,7 @@ def test_other_number_formats_are_refused(dtype, tmp_path):
 def test_the_header_says_how_to_build_the_networks(tmp_path):
     assert header_of(animlab.save(make_model(), tmp_path)) == {
         "format": 1,
+        "architecture": "paper",
         "space": {"n_z": 3, "n_d": 4, "n_c": 2},
         "channels": 3,
         "generator": {"width": 0.1, "centre_c": True},

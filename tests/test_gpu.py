@@ -7,6 +7,7 @@ the capture of a CUDA graph.
 from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
+from copy import deepcopy
 from dataclasses import asdict, replace
 from types import SimpleNamespace
 
@@ -20,6 +21,7 @@ import animlab
 from animlab import PRESETS, LabelSpace, Preset
 from animlab.feed import Mapped, Resident, Streamed, feed_of
 from animlab.graph import WARM_UP, Captured
+from animlab.networks import build
 from animlab.processes import Processes
 from animlab.state import TrainingState
 
@@ -53,8 +55,8 @@ def meta_step(monkeypatch):
 
     def step(preset: Preset) -> tuple[TrainingState, torch.Tensor]:
         with META:
-            generator, average = (animlab.Generator(SPACE, 3, 0.1, preset.centre_c) for _ in range(2))
-            discriminator = animlab.Discriminator(SPACE, 3, 0.1, preset.centre_c, preset.norm)
+            generator, discriminator = build(preset.architecture, SPACE, 3, width=0.1, **preset.network_options)
+            average = deepcopy(generator)
             count = torch.zeros(())
         average.requires_grad_(False)
         optimizers = [torch.optim.Adam(net.parameters(), 1e-3) for net in (generator, discriminator)]

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from ..frames import to_tensor
 from ..labels import Labels, LabelSpace
-from ..networks import Generator
+from ..networks import Network
 
 BLOCK = 4
 TOP_SHARE = 0.1
@@ -51,7 +51,7 @@ def influence(before: Tensor, after: Tensor) -> Influence:
 
 
 @torch.no_grad()
-def label_influence(generator: Generator, pairs: int = 256, seed: int = 0) -> dict[str, Influence]:
+def label_influence(generator: Network, pairs: int = 256, seed: int = 0) -> dict[str, Influence]:
     """Influence of each label, everything else held: c0, c1, … from 0 to 1; d to another d; z to another z.
 
     pairs: how many random labels each is tried from. A model with one d has no "d" in the answer, one without z no "z".

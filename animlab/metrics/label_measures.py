@@ -14,7 +14,7 @@ from sklearn.metrics import adjusted_rand_score, mutual_info_score, normalized_m
 from sklearn.svm import LinearSVC
 
 from ..labels import Labels
-from ..networks import Generator
+from ..networks import Network
 
 BINS = 20  # of a continuous variable, where mutual information is counted
 KINDS = 20  # a factor of whole numbers with at most so many values is a kind, not a quantity
@@ -174,7 +174,7 @@ def sap(codes: np.ndarray, factors: np.ndarray) -> float:
 
 
 @torch.no_grad()
-def settling(generator: Generator, labels: int = 64, steps: int = 5, seed: int = 0) -> dict[str, float]:
+def settling(generator: Network, labels: int = 64, steps: int = 5, seed: int = 0) -> dict[str, float]:
     """Does the picture come to rest beyond the range of c? For each c_j, the way from 1 to 2 and from 0 to -1 against
     the way from 0 to 1: the mean of the first two, over the third.
 

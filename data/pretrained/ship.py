@@ -25,9 +25,9 @@ from tqdm import tqdm
 
 import animlab
 from animlab import losses
+from animlab.augment import VIEWS
 from animlab.frames import to_tensor
 from animlab.presets import Preset, name_of
-from animlab.views import VIEWS
 
 HERE = Path(__file__).resolve().parent
 READER_WIDTH, BATCH = 0.25, 64

@@ -17,26 +17,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .labels import Labels, LabelSpace
+from ..labels import Labels, LabelSpace
+from .common import LEAK, Network, join_labels, scaled, split_heads
 
 Norm = Literal["batch", "spectral", "none"]
-LEAK = 0.2
 
 
-def scaled(width: float, channels: int) -> int:
-    """`channels` of the table times the width factor, at least 4 (the tables are width 1)."""
-    return max(4, round(channels * width))
-
-
-class Generator(nn.Module):
+class Generator(Network):
     """Tab. 1: labels → frames (N, channels, 64, 64) in [-1, 1].
 
     width scales every hidden layer (1 = the paper); centre_c feeds c as 2c - 1, so that the middle of its range is 0.
     """
 
     def __init__(self, space: LabelSpace, channels: int = 3, width: float = 1.0, centre_c: bool = False) -> None:
-        super().__init__()
-        self.space, self.channels, self.width, self.centre_c = space, channels, width, centre_c
+        super().__init__(space, channels, width=width, centre_c=centre_c)
         hidden, c1, c2, c3 = (scaled(width, n) for n in (1024, 128, 64, 32))
         self.embed = nn.Sequential(
             nn.Linear(space.size, hidden), nn.BatchNorm1d(hidden), nn.ReLU(),
@@ -50,11 +44,10 @@ class Generator(nn.Module):
         )  # fmt: skip
 
     def forward(self, labels: Labels) -> Tensor:
-        c = 2 * labels.c - 1 if self.centre_c else labels.c
-        return self.draw(self.embed(torch.cat([labels.z, labels.d, c], dim=1)))  # z ⊕ d ⊕ c
+        return self.draw(self.embed(join_labels(labels, self.centre_c)))
 
 
-class Discriminator(nn.Module):
+class Discriminator(Network):
     """Tab. 2: frames (N, channels, 64, 64) → score x' (N, 1), d' (N, n_d) and c' (N, n_c), Eq. 8.
 
     The score and d' are logits; c' lives where c does, [0, 1], but is not clipped to it. norm is "batch" for the
@@ -64,8 +57,7 @@ class Discriminator(nn.Module):
     def __init__(
         self, space: LabelSpace, channels: int = 3, width: float = 1.0, centre_c: bool = False, norm: Norm = "batch"
     ) -> None:
-        super().__init__()
-        self.space, self.channels, self.width, self.centre_c, self.norm = space, channels, width, centre_c, norm
+        super().__init__(space, channels, width=width, centre_c=centre_c, norm=norm)
         hidden, c1, c2, c3 = (scaled(width, n) for n in (1024, 32, 64, 128))
         batch = norm == "batch"
 
@@ -85,8 +77,7 @@ class Discriminator(nn.Module):
         self.judge = linear(hidden, 1 + space.n_d + space.n_c)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        score, d_logits, c_hat = self.judge(self.look(frames)).split([1, self.space.n_d, self.space.n_c], dim=1)
-        return score, d_logits, (c_hat + 1) / 2 if self.centre_c else c_hat
+        return split_heads(self.judge(self.look(frames)), self.space, self.centre_c)
 
 
 class Spectral(nn.Module):

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 
-from animlab.views import VIEWS, blurred, silhouette
+from animlab.augment import VIEWS, blurred, silhouette
 
 
 def drawn_by(rng):

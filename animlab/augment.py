@@ -1,4 +1,4 @@
-"""What D's label heads are allowed to see of a fake, which decides what a code can carry."""
+"""What D is shown: for the label heads a view of a fake, which decides what a code can carry; for the score a shift."""
 
 from __future__ import annotations
 
@@ -32,6 +32,21 @@ def silhouette(frames: Tensor, rand: Callable[..., Tensor] = torch.rand) -> Tens
     steepness = _uniform(small[:, :1], 0.0, math.log(6.0), rand).exp()
     level = _uniform(small[:, :1], -0.5, 0.3, rand) + _uniform(small, -0.2, 0.2, rand)
     return _enlarged(torch.tanh(steepness * (small - level)) / steepness)
+
+
+def shifted(frames: Tensor, most: int, rand: Callable[..., Tensor] = torch.rand) -> Tensor:
+    """Frames (N, C, H, W), each moved by up to `most` pixels up or down and left or right; zeros come in from outside.
+
+    D, which sees real frames and fakes alike so, cannot learn few real frames by heart. rand: draws U(0, 1) numbers of
+    a shape. Source: "translation" of DiffAugment, Zhao et al. 2020.
+    """
+    n, _, height, width = frames.shape
+    offset = (rand(n, 2).to(frames.device) * (2 * most + 1)).long()  # 0 to 2 · most, of the window in the padded frame
+    rows = torch.arange(height, device=frames.device) + offset[:, :1]
+    columns = torch.arange(width, device=frames.device) + offset[:, 1:]
+    padded = F.pad(frames, (most, most, most, most)).permute(0, 2, 3, 1)
+    picture = torch.arange(n, device=frames.device)[:, None, None]
+    return padded[picture, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
 def _uniform(like: Tensor, low: float, high: float, rand: Callable[..., Tensor]) -> Tensor:

@@ -1,0 +1,98 @@
+"""A modern pair: residual blocks without any normalisation, as R3GAN builds them, small enough for a processor.
+
+- Nothing is normalised: each block is x + f(x) with f starting at zero, so that a fresh network passes its input on
+  unchanged and deep stacks train from the first step (Zhang et al. 2019, "Fixup").
+- G doubles the size by bilinear interpolation, D halves it by averaging: neither leaves a grid in the pictures.
+- G's pictures are linear: values beyond [-1, 1] are clipped only when shown. A tanh would saturate on black grounds,
+  and a saturated pixel learns nothing.
+
+Huang et al. 2024, "The GAN is dead; long live the GAN! A modern baseline GAN".
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..labels import Labels, LabelSpace
+from .common import LEAK, Network, join_labels, scaled, split_heads
+
+CHANNELS = 192, 128, 96, 48, 24  # at 4×4, 8×8, 16×16, 32×32 and 64×64
+HIDDEN = 256  # units between labels and pictures
+
+
+class Generator(Network):
+    """Labels → frames (N, channels, 64, 64), in [-1, 1] where they are a picture.
+
+    width scales the channels of every level; centre_c feeds c as 2c - 1, so that the middle of its range is 0.
+    """
+
+    def __init__(self, space: LabelSpace, channels: int = 3, width: float = 1.0, centre_c: bool = True) -> None:
+        super().__init__(space, channels, width=width, centre_c=centre_c)
+        levels = [scaled(width, n) for n in CHANNELS]
+        first, last = levels[0], levels[-1]
+        self.embed = nn.Sequential(
+            nn.Linear(space.size, HIDDEN), nn.LeakyReLU(LEAK), nn.Linear(HIDDEN, first * 4 * 4),
+            nn.Unflatten(1, (first, 4, 4)),
+        )  # fmt: skip
+        layers: list[nn.Module] = [Block(first)]
+        for before, after in pairwise(levels):
+            layers += [convolution(before, after, 1), Enlarge(), Block(after)]
+        self.draw = nn.Sequential(*layers, nn.LeakyReLU(LEAK), convolution(last, channels, 3, gain=0.5))
+
+    def forward(self, labels: Labels) -> Tensor:
+        x = self.embed(join_labels(labels, self.centre_c))
+        return self.draw(x.contiguous(memory_format=torch.channels_last))
+
+
+class Discriminator(Network):
+    """Frames (N, channels, 64, 64) → logit x' (N, 1), logits d' (N, n_d) and c' (N, n_c), Eq. 8.
+
+    The mirror image of the generator. c' lives where c does, [0, 1], but is not clipped to it.
+    """
+
+    def __init__(self, space: LabelSpace, channels: int = 3, width: float = 1.0, centre_c: bool = True) -> None:
+        super().__init__(space, channels, width=width, centre_c=centre_c)
+        levels = [scaled(width, n) for n in reversed(CHANNELS)]
+        first, last = levels[0], levels[-1]
+        layers: list[nn.Module] = [convolution(channels, first, 3), Block(first)]
+        for before, after in pairwise(levels):
+            layers += [nn.AvgPool2d(2), convolution(before, after, 1), Block(after)]
+        self.look = nn.Sequential(
+            *layers, nn.LeakyReLU(LEAK), nn.Flatten(), nn.Linear(last * 4 * 4, HIDDEN), nn.LeakyReLU(LEAK)
+        )
+        self.judge = nn.Linear(HIDDEN, 1 + space.n_d + space.n_c)
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return split_heads(self.judge(self.look(frames)), self.space, self.centre_c)
+
+
+class Block(nn.Module):
+    """x + conv(lrelu(conv(lrelu(x)))), 3×3, as many channels out as in; the second convolution starts at zero."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = convolution(channels, channels, 3, gain=math.sqrt(2))
+        self.second = convolution(channels, channels, 3, gain=0.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(F.leaky_relu(self.first(F.leaky_relu(x, LEAK)), LEAK))
+
+
+class Enlarge(nn.Module):
+    """Twice the height and width, by bilinear interpolation."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.interpolate(x, scale_factor=2, mode="bilinear")
+
+
+def convolution(before: int, after: int, size: int, gain: float = 1.0) -> nn.Conv2d:
+    """A convolution that keeps height and width; its weights start as N(0, gain² / inputs of a unit)."""
+    layer = nn.Conv2d(before, after, size, padding=size // 2)
+    nn.init.normal_(layer.weight, 0.0, gain / math.sqrt(before * size * size))
+    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    return layer
