@@ -184,7 +184,7 @@ def start(preset: animlab.Preset, precision: str, count: int = 1) -> TrainingSta
     return TrainingState.start(SPACE, 3, 0.1, settings, Processes(count, 0, CPU))
 
 
-@pytest.mark.parametrize("name", sorted(PRESETS))
+@pytest.mark.parametrize("name", sorted(name for name, preset in PRESETS.items() if preset.gamma == 0))
 def test_a_run_is_what_it_was(name, rng):
     """Some steps of the fast layers beside as many of the plain ones under the same autocast."""
     quick, plain = start(PRESETS[name], "bf16"), start(PRESETS[name], "fp32")

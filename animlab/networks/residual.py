@@ -3,6 +3,7 @@
 - Nothing is normalised: each block is x + f(x) with f starting at zero, so that a fresh network passes its input on
   unchanged and deep stacks train from the first step (Zhang et al. 2019, "Fixup").
 - G doubles the size by bilinear interpolation, D halves it by averaging: neither leaves a grid in the pictures.
+- D has no level at 64×64, where few channels take much time: a convolution with stride 2 goes straight to 32×32.
 - G's pictures are linear: values beyond [-1, 1] are clipped only when shown. A tanh would saturate on black grounds,
   and a saturated pixel learns nothing.
 
@@ -52,14 +53,14 @@ class Generator(Network):
 class Discriminator(Network):
     """Frames (N, channels, 64, 64) → logit x' (N, 1), logits d' (N, n_d) and c' (N, n_c), Eq. 8.
 
-    The mirror image of the generator. c' lives where c does, [0, 1], but is not clipped to it.
+    The mirror image of the generator, from 32×32 down. c' lives where c does, [0, 1], but is not clipped to it.
     """
 
     def __init__(self, space: LabelSpace, channels: int = 3, width: float = 1.0, centre_c: bool = True) -> None:
         super().__init__(space, channels, width=width, centre_c=centre_c)
-        levels = [scaled(width, n) for n in reversed(CHANNELS)]
+        levels = [scaled(width, n) for n in reversed(CHANNELS[:-1])]
         first, last = levels[0], levels[-1]
-        layers: list[nn.Module] = [convolution(channels, first, 3), Block(first)]
+        layers: list[nn.Module] = [convolution(channels, first, 4, stride=2), Block(first)]  # (N, 48, 32, 32)
         for before, after in pairwise(levels):
             layers += [nn.AvgPool2d(2), convolution(before, after, 1), Block(after)]
         self.look = nn.Sequential(
@@ -90,9 +91,9 @@ class Enlarge(nn.Module):
         return F.interpolate(x, scale_factor=2, mode="bilinear")
 
 
-def convolution(before: int, after: int, size: int, gain: float = 1.0) -> nn.Conv2d:
-    """A convolution that keeps height and width; its weights start as N(0, gain² / inputs of a unit)."""
-    layer = nn.Conv2d(before, after, size, padding=size // 2)
+def convolution(before: int, after: int, size: int, gain: float = 1.0, stride: int = 1) -> nn.Conv2d:
+    """A convolution that keeps height and width, or halves them; its weights start as N(0, gain² / inputs of a unit)."""
+    layer = nn.Conv2d(before, after, size, stride, (size - 1) // 2)
     nn.init.normal_(layer.weight, 0.0, gain / math.sqrt(before * size * size))
     nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
     return layer
