@@ -23,7 +23,7 @@ from .frames import to_tensor
 from .graph import Captured
 from .labels import LabelSpace
 from .model import Model
-from .networks import Network, build
+from .networks import Network, architecture_of, build
 from .presets import Preset
 from .processes import Processes
 from .step import train_step
@@ -87,6 +87,28 @@ class TrainingState:
         rng = torch.Generator(processes.device if on_gpu else "cpu").manual_seed(settings["seed"])
         count = torch.zeros((), device=processes.device) if on_gpu else None
         return cls(generator, discriminator, average, g_optimizer, d_optimizer, rng, preset, settings, processes, count)
+
+    def begin_with(self, model: Model) -> None:
+        """Takes the weights of a model, fine-tuned from here on; a model without its discriminator keeps a fresh one.
+
+        Raises ValueError where its networks are built in another way than these.
+        """
+        for mine, theirs in ((self.generator, model.generator), (self.discriminator, model.discriminator)):
+            if theirs is None:
+                continue
+            for name, a, b in (
+                ("architecture", architecture_of(mine), architecture_of(theirs)),
+                ("label space", mine.space, theirs.space),
+                ("channels", mine.channels, theirs.channels),
+                ("options", mine.config, theirs.config),
+            ):
+                if a != b:
+                    raise ValueError(f"Fine-tuning needs networks of one kind: the model has {name} {b}, the run {a}.")
+            mine.load_state_dict(theirs.state_dict())
+        self.average.load_state_dict(model.generator.state_dict())
+        self.settings["start"] = ", ".join(
+            f"{key} {model.card[key]}" for key in ("dataset", "preset", "steps", "seed") if key in model.card
+        ) or "a model without a card"  # fmt: skip
 
     def advance(self, frames: np.ndarray) -> dict[str, float] | dict[str, Tensor]:
         """One step on a fresh random batch of `frames`, of which this process takes its part.

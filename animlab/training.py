@@ -105,6 +105,7 @@ def fit(
     out: str | Path | None = None,
     *,
     width: float = 1.0,
+    start: Model | None = None,
     seconds: float | None = None,
     precision: Precision = "auto",
     device: str | None = None,
@@ -115,16 +116,17 @@ def fit(
     keep: int = 0,
     progress: bool = True,
 ) -> Run:
-    """Trains the paper's GAN on shuffled frames and gives back the model and its history.
+    """Trains a GAN on shuffled frames and gives back the model and its history.
 
     >>> run = animlab.fit(clips, animlab.LabelSpace(), steps=2000, seed=0, out="runs/actions")
 
     clips: what load_dataset gave; only its frames are used, in random order. steps: in all, so that a resumed run
     stops where one run in one go would. seconds: stop this call after so long, whatever `steps` says. out: folder for
-    the checkpoint, None writes nothing. width: of the networks, 1 is the paper's. precision: "auto" is bf16 where the
-    machine multiplies it natively. resume: go on from the checkpoint in `out`; on the CPU the result is bit for bit
-    that of an uninterrupted run. keep: how many earlier checkpoints stay beside the newest, as `step-500.safetensors`,
-    each of which `animlab.load` plays.
+    the checkpoint, None writes nothing. width: of the networks, 1 is the paper's. start: a model to begin with instead
+    of fresh networks, for fine-tuning; it has the preset's architecture and the same label space. precision: "auto" is
+    bf16 where the machine multiplies it natively. resume: go on from the checkpoint in `out`; on the CPU the result is
+    bit for bit that of an uninterrupted run. keep: how many earlier checkpoints stay beside the newest, as
+    `step-500.safetensors`, each of which `animlab.load` plays.
     Ctrl-C ends after the step in hand (on a GPU within 25), leaves a checkpoint and gives back the run so far. Under
     `accelerate launch` or `notebook_launcher` the processes share each batch: the result is that of one process, to
     rounding, and the first one alone calls back, shows progress and writes.
@@ -134,6 +136,8 @@ def fit(
     needs more than there is.
     """
     state = _start(clips, space, preset, steps, seed, width, precision, device)
+    if start is not None:
+        state.begin_with(start)
     limit = math.inf if seconds is None else seconds
     return train(state, clips, steps, limit, out, resume, callbacks, sample_every, checkpoint_every, keep, progress)
 

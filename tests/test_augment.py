@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 
-from animlab.augment import VIEWS, blurred, silhouette
+from animlab.augment import VIEWS, blurred, shifted, silhouette
 
 
 def drawn_by(rng):
@@ -63,3 +63,28 @@ def test_same_generator_same_view(view, rng):
     frames = torch.randn(4, 3, 64, 64, generator=rng)
     one, two = (view(frames, drawn_by(torch.Generator().manual_seed(3))) for _ in range(2))
     assert torch.equal(one, two) and not torch.equal(one, view(frames, drawn_by(rng)))
+
+
+def test_a_shift_moves_each_frame_by_itself_and_lets_zeros_in(rng):
+    """Each frame is found again at one place within reach, and around it is nothing."""
+    frames = 1 + torch.rand(200, 3, 16, 16, generator=rng)  # nowhere zero
+    seen = shifted(frames, 2, drawn_by(rng))
+    places = []
+    for before, after in zip(frames, seen):
+        there = (after[0] != 0).nonzero()
+        (top, left), (bottom, right) = there.min(0).values.tolist(), (there.max(0).values + 1).tolist()
+        down = top if top else bottom - 16
+        over = left if left else right - 16
+        part = before[:, top - down : bottom - down, left - over : right - over]
+        assert torch.equal(after[:, top:bottom, left:right], part)
+        assert torch.equal(after.count_nonzero(), part.count_nonzero())
+        places.append((down, over))
+    assert set(places) == {(y, x) for y in range(-2, 3) for x in range(-2, 3)}  # 200 draws of 25 places
+
+
+def test_gradients_go_back_to_where_the_pixels_were(rng):
+    frames = torch.ones(4, 3, 16, 16, requires_grad=True)
+    seen = shifted(frames, 3, drawn_by(rng))
+    seen.sum().backward()
+    assert torch.equal(frames.grad.sum((1, 2, 3)), seen.detach().sum((1, 2, 3)))
+    assert set(frames.grad.unique().tolist()) == {0.0, 1.0}

@@ -60,7 +60,7 @@ assert told == ([rank] * len(presets) if rank == "0" else [])  # the first proce
 """
 STEPS = 3
 SMALL = {name: replace(preset, batch=8) for name, preset in PRESETS.items()}
-# Its Adam moves D by the whole rate at the first step, whichever way rounding points, and G's gradients come after that.
+# Adam moves D by the whole rate at the first step, whichever way rounding points; G's gradients come after that.
 SMALL["modern"] = replace(SMALL["modern"], lr_d=1e-5)
 # Batch norm in D meets a gradient penalty: the statistics of both processes have to be differentiated twice.
 SMALL["penalty through batch norm"] = Preset(norm="batch", loss="relativistic", gamma=0.1, batch=8)

@@ -92,7 +92,7 @@ class Enlarge(nn.Module):
 
 
 def convolution(before: int, after: int, size: int, gain: float = 1.0, stride: int = 1) -> nn.Conv2d:
-    """A convolution that keeps height and width, or halves them; its weights start as N(0, gain² / inputs of a unit)."""
+    """A convolution that keeps the size or halves it; its weights start as N(0, gain² / inputs of a unit)."""
     layer = nn.Conv2d(before, after, size, stride, (size - 1) // 2)
     nn.init.normal_(layer.weight, 0.0, gain / math.sqrt(before * size * size))
     nn.init.zeros_(layer.bias)  # type: ignore[arg-type]

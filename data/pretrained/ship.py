@@ -1,10 +1,11 @@
 """Turns a finished run into shipped weights.
 
-    python data/pretrained/ship.py runs/actions actions --minutes 60 --seen c0="raises the right arm" c1="bends"
+    python data/pretrained/ship.py runs/actions actions --hours 2.5 --seen c0="raises the right arm" c1="bends"
 
-Writes data/pretrained/NAME/: model.safetensors (G, and a small D that reads labels off frames; large matrices as int8,
-all else as float16), card.json, README.md (the model card) and pictures. The run's own D is as large as G and mostly
-judges realism; the small one, a quarter as wide, is trained by stage 1 alone on what the finished G draws.
+The run is a folder that animlab.fit wrote, or a file such as its best.safetensors. Writes data/pretrained/NAME/:
+model.safetensors (G and D; large weights as int8, all else as float16), card.json, README.md (the model card) and
+pictures. A D of more than four million weights, such as the paper's, mostly judges realism and is not worth its room:
+a small one takes its place, trained by stage 1 alone on what the finished G draws.
 """
 
 from __future__ import annotations
@@ -24,65 +25,83 @@ from PIL import Image
 from tqdm import tqdm
 
 import animlab
-from animlab import losses
+from animlab import losses, metrics
 from animlab.augment import VIEWS
 from animlab.frames import to_tensor
+from animlab.networks import Network, architecture_of, build
 from animlab.presets import Preset, name_of
 
 HERE = Path(__file__).resolve().parent
-READER_WIDTH, BATCH = 0.25, 64
+LARGEST_D, READER_WIDTH, READER_STEPS, BATCH = 4_000_000, 0.25, 1500, 64
+COPIES = 300  # samples, and real frames, whose nearest training frames are looked for
+LICENCES = {"faces3d": "mit"}  # of the data, where they have a name; the others' terms stand in data/README.md
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", help="folder that animlab.fit wrote")
+    parser.add_argument("run", type=Path, help="folder that animlab.fit wrote, or a .safetensors file in it")
     parser.add_argument("name", help="name to ship under, such as actions")
     parser.add_argument("--seen", nargs="*", default=[], help='what a viewer sees, such as c0="raises the right arm"')
-    parser.add_argument("--minutes", type=float, help="how long the training took, for the card")
+    parser.add_argument("--hours", type=float, help="how long the training took, for the card")
+    parser.add_argument("--machine", help="where it was trained, in words, if not here")
     parser.add_argument("--note", default="", help="a sentence on what the model cannot do")
-    parser.add_argument("--reader-steps", type=int, default=1500, help="training of the small D")
     parser.add_argument("--z", type=int, default=3, help="seed of z in the pictures")
     args = parser.parse_args()
+    seen = dict(item.split("=", 1) for item in args.seen)
+    ship(args.run, HERE / args.name, seen, args.hours, args.machine, args.note, args.z)
+    print((HERE / args.name / "README.md").read_text())
 
-    model = animlab.load(args.run)
+
+def ship(
+    run: Path,
+    folder: Path,
+    seen: dict[str, str],
+    hours: float | None = None,
+    machine: str | None = None,
+    note: str = "",
+    z: int = 3,
+) -> None:
+    """Writes the model of `run` with its card and its pictures into `folder`, in place of what is there."""
+    model = animlab.load(run)
     clips = animlab.load_dataset(model.card["dataset"])
-    reader = train_reader(model, clips.frames, args.reader_steps)
-    model = animlab.Model(model.generator, reader, model.card)
-    found = animlab.metrics.label_influence(model.generator, pairs=512)
-    real = animlab.metrics.real_influence(clips.frames, clips.clips)
-    preset = Preset(**(model.card["preset_values"] | {"betas": tuple(model.card["preset_values"]["betas"])}))
-    card = {
-        **model.card,
+    preset = Preset(**model.card["preset_values"])
+    if model.discriminator is None or sum(p.numel() for p in model.discriminator.parameters()) > LARGEST_D:
+        model.discriminator = train_reader(model, clips.frames, READER_STEPS)
+    found = metrics.label_influence(model.generator, pairs=512)
+    here = f"{os.cpu_count()} cores, {platform.machine()}, no GPU, torch {torch.__version__.split('+')[0]}"
+    model.card |= {
         "preset": name_of(preset),
+        "preset_values": asdict(preset),
         "frames": len(clips),
         "clips": len(clips.clips),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, no GPU, torch {torch.__version__.split('+')[0]}",
-        "minutes": args.minutes,
-        "note": args.note,
-        "seen": dict(item.split("=", 1) for item in args.seen),
+        "machine": machine or here,
+        "hours": hours,
+        "note": note,
+        "seen": seen,
         "influence": {name: asdict(value) for name, value in found.items()},
-        "real_influence": asdict(real),
+        "real_influence": asdict(metrics.real_influence(clips.frames, clips.clips)),
         "reader": reader_quality(model),
+        "copying": copying_of(model, clips),
     }
-    model.card = card
-    folder = HERE / args.name
+    unfinished = folder.with_name(f".{folder.name}")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    animlab.save(model, unfinished, torch.int8)
+    (unfinished / "card.json").write_text(json.dumps(model.card, indent=2) + "\n")
+    draw(animlab.load(unfinished), clips, unfinished, z)
+    (unfinished / "README.md").write_text(describe(folder.name, model))
     shutil.rmtree(folder, ignore_errors=True)
-    animlab.save(model, folder, torch.int8)
-    (folder / "card.json").write_text(json.dumps(card, indent=2) + "\n")
-    draw(animlab.load(folder), folder, args.z)
-    (folder / "README.md").write_text(describe(args.name, model, card))
-    print((folder / "README.md").read_text())
+    unfinished.rename(folder)
 
 
-def train_reader(model: animlab.Model, frames: np.ndarray, steps: int, seed: int = 0) -> animlab.Discriminator:
+def train_reader(model: animlab.Model, frames: np.ndarray, steps: int, seed: int = 0) -> Network:
     """Stage 1 alone: a narrow D learns to tell real frames from the finished G's and to read the labels off these."""
     preset = Preset(**model.card["preset_values"])
     view = VIEWS.get(preset.label_view)
     rng = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        reader = animlab.Discriminator(
-            model.space, model.generator.channels, READER_WIDTH, model.generator.centre_c, preset.norm
+        _, reader = build(
+            preset.architecture, model.space, model.generator.channels, width=READER_WIDTH, **preset.network_options
         )
     optimizer = torch.optim.Adam(reader.parameters(), 1e-3, preset.betas, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
@@ -114,53 +133,88 @@ def reader_quality(model: animlab.Model) -> dict[str, object]:
     return {"d_right": round(float(right), 3), "c_r2": [round(float(1 - e), 3) for e in error]}
 
 
-def draw(model: animlab.Model, folder: Path, seed: int) -> None:
-    """filmstrip.png: each c from 0 to 1; clips.png: each d; samples.png: random labels; wave.gif: the strongest c."""
+def copying_of(model: animlab.Model, clips: animlab.Clips) -> dict[str, float]:
+    """How near samples lie to training frames, beside how near real frames lie to those of other recordings."""
+    rows = np.sort(np.random.default_rng(0).choice(len(clips), min(COPIES, len(clips)), replace=False))
+    owner = np.searchsorted(clips.clips["start"], rows, side="right") - 1
+    samples = model.frames(model.space.sample(len(rows), torch.Generator().manual_seed(0)))
+    found = metrics.copying(samples, clips, clips.frames[rows], clips.clips["take"][owner])
+    return {
+        "nearer": round(found.nearer, 3),
+        "median distance of samples": round(float(np.median(found.samples)), 2),
+        "median distance of real frames": round(float(np.median(found.held_out)), 2),
+    }
+
+
+def draw(model: animlab.Model, clips: animlab.Clips, folder: Path, seed: int) -> None:
+    """The pictures of the card.
+
+    filmstrip: each c from 0 to 1, and c0, c1, … one by one; clips: each d; samples: random labels; nearest: samples
+    over the training frames that lie nearest to them; animation.gif: the strongest c.
+    """
     space = model.space
     influence = model.card["influence"]
     best = max(range(space.n_c), key=lambda j: influence[f"c{j}"]["strength"])
     sweeps = [model.animate(d=0, c=j, frames=12, seed=seed) for j in range(space.n_c)]
     for j, sweep in enumerate(sweeps):
-        save(sweep, folder / f"c{j}.png")
-    save(np.stack(sweeps), folder / "filmstrip.png")
-    save(np.stack([model.animate(d=d, c=best, frames=12, seed=seed) for d in range(space.n_d)]), folder / "clips.png")
+        save(sweep, folder / f"c{j}.jpg")
+    save(np.stack(sweeps), folder / "filmstrip.jpg")
+    save(np.stack([model.animate(d=d, c=best, frames=12, seed=seed) for d in range(space.n_d)]), folder / "clips.jpg")
     samples = model.frames(space.sample(48, torch.Generator().manual_seed(0)))
-    save(samples.reshape(4, 12, *samples.shape[1:]), folder / "samples.png")
+    save(samples.reshape(4, 12, *samples.shape[1:]), folder / "samples.jpg")
+    rows, _ = metrics.nearest_frames(samples[:12], clips)
+    save(np.stack([samples[:12], clips.frames[rows]]), folder / "nearest.jpg")
     there = model.animate(d=0, c=best, frames=16, seed=seed)
     animlab.save_animation(np.concatenate([there, there[::-1]]), folder / "animation.gif")
 
 
 def save(clips: np.ndarray, path: Path) -> None:
     """A filmstrip at twice its size, so that limbs can be made out on a page."""
-    Image.fromarray(animlab.filmstrip(clips).repeat(2, axis=0).repeat(2, axis=1)).save(path, optimize=True)
+    strip = animlab.filmstrip(clips).repeat(2, axis=0).repeat(2, axis=1)
+    Image.fromarray(strip).save(path, quality=88)
 
 
-def describe(name: str, model: animlab.Model, card: dict[str, object]) -> str:
-    """The model card, in Markdown."""
-    space, seen = model.space, card["seen"]
-    real = card["real_influence"]
+def describe(name: str, model: animlab.Model) -> str:
+    """The model card, in Markdown with the head that model hubs read."""
+    card, space, g = model.card, model.space, model.generator
+    seen, real = card["seen"], card["real_influence"]
+    batch = card["preset_values"]["batch"]
+    seen_frames = card["steps"] * batch
+    passes = f"{seen_frames:,} frames seen, {seen_frames / card['frames']:.1f} passes"
     rows = "\n".join(
         f"| {label} | {value['strength']:.2f} | {value['focus']:.2f} | {seen.get(label, '')} |"
         for label, value in card["influence"].items()
     )
     strips = "\n\n".join(
         f"**c{j}**{': ' + seen[f'c{j}'] if f'c{j}' in seen else ''}\n\n"
-        f"![c{j} from 0 on the left to 1 on the right, d = 0](c{j}.png)"
+        f"![c{j} from 0 on the left to 1 on the right, d = 0](c{j}.jpg)"
         for j in range(space.n_c)
     )
-    minutes = f", {card['minutes']:.0f} minutes" if card["minutes"] else ""
+    hours = f", {card['hours']:.1f} hours" if card["hours"] else ""
     reads = ", ".join(f"{r:.2f}" for r in card["reader"]["c_r2"])
-    return f"""# {name}: model card
+    weights, d_weights = (sum(p.numel() for p in net.parameters()) for net in (g, model.discriminator))
+    copied = card["copying"]
+    return f"""---
+library_name: animlab
+pipeline_tag: unconditional-image-generation
+license: {LICENCES.get(card["dataset"], "other")}
+license_name: {"mit" if card["dataset"] in LICENCES else "research-and-teaching-only"}
+license_link: https://github.com/animlab/animlab/blob/main/data/README.md
+datasets: [{card["dataset"]}]
+tags: [gan, infogan, animation, self-supervised]
+---
 
-`animlab.load("pretrained/{name}")`: the paper's generator (Tab. 1, width {model.generator.width:g}) with
-n_z = {space.n_z}, n_d = {space.n_d}, n_c = {space.n_c}, and a small discriminator that reads labels off frames (Tab. 2,
-width {READER_WIDTH:g}). Large matrices are stored as int8 with a scale a row, all else as float16. {card["note"]}
+# {name}: model card
+
+`animlab.load("pretrained/{name}")`: the {architecture_of(g)} networks at width {g.width:g} with n_z = {space.n_z},
+n_d = {space.n_d}, n_c = {space.n_c}; G has {weights:,} weights, D, which reads labels off frames, {d_weights:,}. Large
+weights are stored as int8 with a scale for each row or output channel, all else as float16. {card["note"]}
 
 | | |
 |---|---|
 | data | `{card["dataset"]}`: {card["frames"]:,} frames of {card["clips"]:,} clips, shuffled; terms in data/README.md |
-| preset | `{card["preset"]}`, batch {card["preset_values"]["batch"]}, {card["precision"]} |
-| training | {card["steps"]:,} steps{minutes}, seed {card["seed"]} |
+| preset | `{card["preset"]}`, batch {batch}, {card["precision"]} |
+| training | {card["steps"]:,} steps: {passes}{hours}, seed {card["seed"]} |
 | machine | {card["machine"]} |
 | made by | `data/pretrained/ship.py` of animlab {animlab.checkpoints.library_version()} |
 
@@ -168,13 +222,17 @@ width {READER_WIDTH:g}). Large matrices are stored as int8 with a scale a row, a
 
 Strength and focus as `animlab.metrics.label_influence` measures them over 512 random labels: c from 0 to 1, d to
 another d, z to another z. Real frames 8 apart in a clip: strength {real["strength"]:.2f}, focus {real["focus"]:.2f}.
-The preset rewards a small reach of each c (its stillness term), so judge by the pictures, not by focus alone.
+{
+        "The preset rewards a small reach of each c (its stillness term), so judge by the pictures, not by focus alone."
+        if card["preset_values"]["lambda_still"]
+        else ""
+    }
 
 | label | strength | focus | what a viewer sees |
 |---|---|---|---|
 {rows}
 
-The small discriminator reads fresh fakes: d right in {card["reader"]["d_right"]:.0%}, R² of c: {reads}.
+D reads fresh fakes: d right in {card["reader"]["d_right"]:.0%}, R² of c: {reads}.
 
 ## Pictures
 
@@ -182,11 +240,18 @@ The small discriminator reads fresh fakes: d right in {card["reader"]["d_right"]
 
 **Each d**, a row each, the strongest c from 0 to 1:
 
-![one row for each discrete label, the strongest continuous label from 0 to 1](clips.png)
+![one row for each discrete label, the strongest continuous label from 0 to 1](clips.jpg)
 
 **Random labels**
 
-![48 pictures of random labels](samples.png)
+![48 pictures of random labels](samples.jpg)
+
+**Is it copying?** Samples above, the training frame nearest to each below. The median distance of {COPIES} samples to
+their nearest training frame is {copied["median distance of samples"]} grey levels, that of as many real frames to
+their nearest frame of another recording {copied["median distance of real frames"]}; a sample is the nearer of the two
+in {copied["nearer"]:.0%} of all pairs (50 % were even; blur alone lowers a distance too).
+
+![12 samples in the upper row, the nearest training frame of each in the lower](nearest.jpg)
 """
 
 
