@@ -37,6 +37,12 @@ class Model:
         """The LabelSpace that the model was trained with."""
         return self.generator.space
 
+    def names_of_c(self) -> list[str]:
+        """Each c's name for a reader: "c3 · lowers both arms" where the card says what is seen, else "c3"."""
+        seen = self.card.get("seen")
+        said = seen if isinstance(seen, dict) else {}
+        return [f"c{j} · {said[f'c{j}']}" if f"c{j}" in said else f"c{j}" for j in range(self.space.n_c)]
+
     @torch.inference_mode()
     def frames(self, labels: Labels) -> np.ndarray:
         """The pictures of N labels: uint8 (N, 64, 64, C)."""

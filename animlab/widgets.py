@@ -15,7 +15,7 @@ from .animation import save_animation, to_png
 from .labels import Labels
 from .model import Model
 
-SHOWN = "256px"  # how large a picture stands on the page; the browser enlarges it, so only 64×64 pixels travel
+SHOWN = 384  # pixels that a picture stands wide and high on the page; the browser enlarges it, so only 64×64 travel
 STEPS = 15  # steps of Play from c = 0 to c = 1
 
 # ipywidgets 7.7 (Colab) names a few things differently, and there only Play's own buttons start it.
@@ -43,6 +43,8 @@ def _guarded(callback: Callable[..., str | None]) -> Callable[..., None]:
 
 class LabelPlayer(widgets.VBox):
     """A model to play with: choose d, drag each c, draw another z, play along one c, compare, save.
+
+    Each slider is named by what its c does, where the model's card says it ("seen"), as those of shipped models do.
 
     >>> animlab.LabelPlayer(animlab.load("pretrained/actions"))
 
@@ -88,7 +90,7 @@ class LabelPlayer(widgets.VBox):
         return self.model.frames(labels)
 
     def _make_controls(self, d: int) -> None:
-        n_d, n_c = self.model.space.n_d, self.model.space.n_c
+        n_d = self.model.space.n_d
         moment = "The continuous label c{}, from 0 to 1: which moment of the clip"
         self.d = _labelled(
             widgets.ToggleButtons, "d (which clip)", "The discrete label: which of the clips that the model found",
@@ -97,15 +99,18 @@ class LabelPlayer(widgets.VBox):
         self.d.style.button_width = "2.6em"
         for row in ("jupyter-widgets", "widget-inline-hbox"):  # as on every other control; 8.1 forgets them here
             self.d.add_class(row)
+        names = self.model.names_of_c()
         self.c = [
-            _labelled(widgets.FloatSlider, f"c{j}", moment.format(j), value=0.5, min=0, max=1, step=0.01)
-            for j in range(n_c)
+            _labelled(widgets.FloatSlider, name, moment.format(j), value=0.5, min=0, max=1, step=0.01)
+            for j, name in enumerate(names)
         ]
+        for slider in self.c:
+            slider.style.description_width = f"{max(7, min(20, 0.55 * max(map(len, names))))}em"
         self.new_z = _button(widgets.Button, "New z", "refresh", "Draw another z, the noise behind the whole picture")
         self.compare = _button(widgets.ToggleButton, "Compare A | B", "columns", "Pin this picture as B beside A")
         self.along = _labelled(
             widgets.Dropdown, "play along", "The c that Play moves there and back",
-            options=[(f"c{j}", j) for j in range(n_c)],
+            options=[(name, j) for j, name in enumerate(names)],
         )  # fmt: skip
         self.play = _button(widgets.ToggleButton, "Play", "play", "Move the chosen c by itself")
         self.clock = widgets.Play(max=2 * STEPS - 1, show_repeat=False, **{REPEAT: True})
@@ -137,7 +142,7 @@ class LabelPlayer(widgets.VBox):
         if self.c:
             rows += [widgets.HBox([self.along, self.play, self.clock]), self.speed]
         rows.append(widgets.HBox([self.file, self.save]))
-        return widgets.VBox(rows, layout={"flex": "1 1 26em", "max_width": "34em", "margin": "0 0 0 8px"})
+        return widgets.VBox(rows, layout={"flex": "1 1 26em", "max_width": "42em", "margin": "0 0 0 8px"})
 
     def _draw(self) -> None:
         self.picture.value = to_png(self.model.frames(self.labels())[0])
@@ -197,8 +202,8 @@ def _button(kind: type[widgets.Widget], description: str, icon: str, tip: str) -
 
 
 def _picture(css_class: str) -> tuple[widgets.Image, widgets.HTML, widgets.VBox]:
-    image = widgets.Image(format="png", layout={"width": SHOWN, "height": SHOWN})
+    image = widgets.Image(format="png", layout={"width": f"{SHOWN}px", "height": f"{SHOWN}px"})
     caption = widgets.HTML()
-    box = widgets.VBox([image, caption], layout={"width": "264px"})
+    box = widgets.VBox([image, caption], layout={"width": f"{SHOWN + 8}px"})
     box.add_class(css_class)
     return image, caption, box
