@@ -61,10 +61,21 @@ class Clips:
         # Evenly spaced picks from a list that is sorted by class take the same share of every class.
         picks = ((np.arange(count) + 0.5) * len(takes) / count).astype(int)
         test = np.isin(self.clips["take"], takes[by_class[picks]])
-        return self._only(~test), self._only(test)
+        return self.only(~test), self.only(test)
 
-    def _only(self, keep: np.ndarray) -> Clips:
-        """The clips where `keep`, a (number of clips,) bool array, is true, with their frames copied side by side."""
+    def only(self, keep: np.ndarray) -> Clips:
+        """Some of the clips, their frames copied side by side, on disk.
+
+        >>> bends = clips.only(clips.clips["class"] == "bend")
+
+        keep: bool, one a clip: which ones. Raises ValueError for another shape or type, and where no clip is left.
+        """
+        keep = np.asarray(keep)
+        if keep.dtype != bool or keep.shape != self.clips.shape or not keep.any():
+            raise ValueError(
+                f"only takes a true or false for each of the {len(self.clips)} clips, at least one of them true, "
+                f"got {keep.dtype} {keep.shape}{', none of them true' if keep.dtype == bool and not keep.any() else ''}."
+            )
         table = self.clips[keep]
         spans = [slice(start, start + length) for start, length in zip(table["start"], table["length"])]
         table["start"] = np.cumsum(table["length"]) - table["length"]
