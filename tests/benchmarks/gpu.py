@@ -24,12 +24,12 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 from unittest import mock
 
 import numpy as np
@@ -63,8 +63,7 @@ FOREVER = 10**7  # steps: time ends a run, not their number
 ROWS, COLUMNS = 5, 12
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(NamedTuple):
     """What a part is told. until: when it has to end, by time.monotonic; small: nets and batches of a smoke test."""
 
     name: str
@@ -119,15 +118,15 @@ def everything(out: Path, scratch: Path, end: float, small: bool) -> None:
     part, coming = Part(bench, task), training(0)
     said("bench", began, part.ended_well())
     tell(out)
-    preparing = {name: Part(prepare, replace(task, name=name, until=end)) for name in WEIGHTS if name not in RIVALS}
+    preparing = {name: Part(prepare, task._replace(name=name, until=end)) for name in WEIGHTS if name not in RIVALS}
     began = time.monotonic()
-    said("tests", began, tests(replace(task, name="tests", until=min(end, began + times * TESTS))))
+    said("tests", began, tests(task._replace(name="tests", until=min(end, began + times * TESTS))))
     weights = list(WEIGHTS.values())
     for k, name in enumerate(WEIGHTS):
         began = time.monotonic()
         if name in preparing:
             preparing[name].ended_well()
-        task = replace(task, name=name, until=began + (end - began) * weights[k] / sum(weights[k:]))
+        task = task._replace(name=name, until=began + (end - began) * weights[k] / sum(weights[k:]))
         part, coming = coming, training(k + 1)
         assert part is not None
         part.begin(task)
@@ -135,7 +134,7 @@ def everything(out: Path, scratch: Path, end: float, small: bool) -> None:
         again = not well and name not in RIVALS and not model_file(task).exists() and task.left > 2 * CLOSING
         if again:
             print(f"{name}: once more, by plain steps", flush=True)
-            well = Part(train_ours, replace(task, graph=False)).ended_well()
+            well = Part(train_ours, task._replace(graph=False)).ended_well()
         checkpoints.remove_unfinished(model_file(task))
         said(name, began, well)
 
@@ -226,7 +225,7 @@ def bench(task: Task) -> None:
         for name in BENCHED:
             row: dict[str, Any] = {"preset": name, "graph": graph}
             try:
-                rows.append(row | speed(replace(task, graph=graph), name, frames))
+                rows.append(row | speed(task._replace(graph=graph), name, frames))
             except Exception:  # the other presets may well work
                 rows.append(row | {"error": traceback.format_exc()[-20000:]})
             note(task.out, "steps", rows)
