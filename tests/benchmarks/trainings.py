@@ -39,8 +39,8 @@ SAMPLES = 1500  # real frames and fakes that a line of progress compares
 
 # name: (preset, label sizes, steps on a processor)
 SETTINGS = {
-    "shapes": ("modern", animlab.LabelSpace(n_z=2, n_d=5, n_c=10), 20_000),
-    "moving-mnist": ("modern", animlab.LabelSpace(n_z=8, n_d=20, n_c=10), 20_000),
+    "shapes": ("modern-on-black", animlab.LabelSpace(n_z=2, n_d=5, n_c=10), 20_000),
+    "moving-mnist": ("modern-on-black", animlab.LabelSpace(n_z=8, n_d=20, n_c=10), 20_000),
     "faces3d": ("modern", animlab.LabelSpace(n_z=8, n_d=5, n_c=5), 20_000),
     "actions": ("modern", animlab.LabelSpace(n_z=8, n_d=5, n_c=5), 20_000),
     "celeba": ("modern", animlab.LabelSpace(n_z=8, n_d=10, n_c=5), 10_000),
