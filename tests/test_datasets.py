@@ -560,3 +560,16 @@ def test_real_shapes(tmp_path: Path) -> None:
         first, last = (np.argwhere(clips.frames[row["start"] + t].any(-1)).mean(axis=0) for t in (0, 31))
         way = last - first
         assert (way[0] < -40 and abs(way[1]) < 1) if row["class"] == "up" else (way[1] < -40 and abs(way[0]) < 1)
+
+
+def test_only_some_clips() -> None:
+    clips = made_clips()
+    keep = np.arange(len(clips.clips)) % 3 == 1
+    some = clips.only(keep)
+    assert some.clips["class"].tolist() == clips.clips["class"][keep].tolist() and some.name == clips.name
+    for mine, theirs in zip(some.clips, clips.clips[keep]):
+        frames = some.frames[mine["start"] : mine["start"] + mine["length"]]
+        assert (frames == clips.frames[theirs["start"] : theirs["start"] + theirs["length"]]).all()
+    for wrong in (keep[1:], np.flatnonzero(keep), np.zeros_like(keep)):
+        with pytest.raises(ValueError, match="^only takes a true or false for each of the"):
+            clips.only(wrong)

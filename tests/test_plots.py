@@ -86,3 +86,21 @@ def test_live_plot_draws_once_and_then_in_place(model, monkeypatch):
     live.on_end(record)
     assert [how for how, _ in shown] == ["display", "update", "update", "update"]  # steps 1, 3, 6 and 7
     assert len({picture.alt for _, picture in shown}) == 1
+
+
+def test_moving_pictures_play_in_the_page_there_and_back():
+    """Decoded again by Pillow: each clip a picture of its own, enlarged, its frames up and down without a double."""
+    grey = np.repeat(np.arange(0, 250, 50, dtype=np.uint8), 64 * 64).reshape(5, 64, 64, 1)
+    colour = np.zeros((3, 64, 64, 3), np.uint8)
+    page = plots.show_moving({"c0 <up>": grey, "c1": colour}, "Two clips.", fps=20)._repr_html_()
+    pictures = re.findall(r'<img src="data:image/webp;base64,([^"]+)" alt="([^"]*)"', page)
+    assert [alt for _, alt in pictures] == ["Two clips. c0 &lt;up&gt;", "c1"]
+    first, second = (Image.open(io.BytesIO(b64decode(data))) for data, _ in pictures)
+    assert (first.n_frames, second.n_frames) == (8, 4) and first.size == (128, 128) and first.info["loop"] == 0
+    levels = []
+    for i in range(8):
+        first.seek(i)
+        first.load()
+        assert first.info["duration"] == 50
+        levels.append(np.asarray(first.convert("L")).mean())
+    assert levels == pytest.approx([0, 50, 100, 150, 200, 150, 100, 50], abs=3)

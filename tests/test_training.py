@@ -605,7 +605,7 @@ def test_frames_that_do_not_train(frames, said):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"preset": "papr"}, "No preset is named 'papr'; there are 'paper', 'stable', 'stable-on-black', 'modern', 'modern-on-black'."),
+        ({"preset": "papr"}, f"No preset is named 'papr'; there are {', '.join(map(repr, PRESETS))}."),
         ({"steps": 0}, "Training needs at least one step, got steps=0."),
         ({"precision": "fp8"}, "No precision is named 'fp8'; there are 'auto', 'bf16', 'fp32'."),
     ],

@@ -219,3 +219,12 @@ def test_only_models_play(model, message):
 def test_a_d_that_the_model_does_not_have(model, d):
     with pytest.raises(ValueError, match=r"discrete labels 0 to 2"):
         animlab.LabelPlayer(model, d=d)
+
+
+def test_sliders_are_named_by_what_the_card_says(model):
+    told = animlab.Model(model.generator, card={"seen": {"c1": "raises both arms"}})
+    player = animlab.LabelPlayer(told)
+    assert [slider.description for slider in player.c] == ["c0", "c1 · raises both arms", "c2"]
+    assert player.along.options == (("c0", 0), ("c1 · raises both arms", 1), ("c2", 2))
+    strange = animlab.Model(model.generator, card={"seen": ["raises both arms"]})
+    assert [slider.description for slider in animlab.LabelPlayer(strange).c] == ["c0", "c1", "c2"]

@@ -5,7 +5,8 @@
     python tests/benchmarks/all.py --gigabytes 0      # without the file larger than memory
 
 Prints the table and writes all numbers to data/results/bench.json. What each part measures, and how, is said in
-bench_step.py, bench_data.py and bench_player.py; "draw" is `Model.frames`, labels in and uint8 pictures out.
+bench_step.py, bench_modern.py, bench_data.py and bench_player.py; "draw" is `Model.frames`, labels in and uint8
+pictures out.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from statistics import median
 
 import bench_data
+import bench_modern
 import bench_player
 import bench_step
 import numpy as np
@@ -102,6 +104,13 @@ def rows(result: dict) -> list[tuple[str, str, float]]:
             rate = result["fit"][name]["steps/s"]
             what = f"fit, {name}: its steps a second : bare steps one by one"
             found.append((what, f"{rate:.1f} steps/s", rate * row["median ms"] / 1000))
+    if "modern" in result:
+        row = result["modern"]
+        ms = f"{row['modern']['min ms']:.0f} ms"
+        ratio = row["careless"]["times as long as modern"]
+        found.append(("step, modern: a careless loop takes … times as long", ms, ratio))
+        ratio = row["convolutions"]["times as long as modern"]
+        found.append(("step, modern: share of it that its convolutions alone take", ms, ratio))
     if "data" in result:
         data = result["data"]
         needed = 1000 * bench_data.BATCH / data["step"]["width 1"]["memory, ms"]
@@ -124,6 +133,7 @@ def rows(result: dict) -> list[tuple[str, str, float]]:
 def main(parts: list[str], gigabytes: float, rounds: int) -> None:
     work: dict[str, Callable[[], dict]] = {
         "step": lambda: bench_step.main(rounds),
+        "modern": lambda: bench_modern.main(max(2, rounds // 3)),
         "fit": fit,
         "data": lambda: bench_data.main(gigabytes),
         "draw": draw,
@@ -145,7 +155,7 @@ def main(parts: list[str], gigabytes: float, rounds: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", help="step, fit, data, draw, player; all of them where none is named")
+    parser.add_argument("parts", nargs="*", help="step, modern, fit, data, draw, player; all where none is named")
     parser.add_argument("--gigabytes", type=float, default=4.3, help="size of the memory map, 0 for none")
     parser.add_argument("--rounds", type=int, default=12, help="timed steps of each loop")
     options = parser.parse_args()
