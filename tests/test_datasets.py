@@ -571,5 +571,5 @@ def test_only_some_clips() -> None:
         frames = some.frames[mine["start"] : mine["start"] + mine["length"]]
         assert (frames == clips.frames[theirs["start"] : theirs["start"] + theirs["length"]]).all()
     for wrong in (keep[1:], np.flatnonzero(keep), np.zeros_like(keep)):
-        with pytest.raises(ValueError, match="^only takes a true or false for each of the"):
+        with pytest.raises(ValueError, match=r"^only takes a true or false for each of the"):
             clips.only(wrong)

@@ -91,7 +91,7 @@ def test_live_plot_draws_once_and_then_in_place(model, monkeypatch):
 def test_moving_pictures_play_in_the_page_there_and_back():
     """Decoded again by Pillow: each clip a picture of its own, enlarged, its frames up and down without a double."""
     grey = np.repeat(np.arange(0, 250, 50, dtype=np.uint8), 64 * 64).reshape(5, 64, 64, 1)
-    colour = np.zeros((3, 64, 64, 3), np.uint8)
+    colour = np.full((3, 64, 64, 3), 80, np.uint8) * np.arange(3, dtype=np.uint8)[:, None, None, None]
     page = plots.show_moving({"c0 <up>": grey, "c1": colour}, "Two clips.", fps=20)._repr_html_()
     pictures = re.findall(r'<img src="data:image/webp;base64,([^"]+)" alt="([^"]*)"', page)
     assert [alt for _, alt in pictures] == ["Two clips. c0 &lt;up&gt;", "c1"]

@@ -74,7 +74,7 @@ class Clips:
         if keep.dtype != bool or keep.shape != self.clips.shape or not keep.any():
             raise ValueError(
                 f"only takes a true or false for each of the {len(self.clips)} clips, at least one of them true, "
-                f"got {keep.dtype} {keep.shape}{', none of them true' if keep.dtype == bool and not keep.any() else ''}."
+                f"got {keep.dtype} of shape {keep.shape}, {np.count_nonzero(keep)} of them true."
             )
         table = self.clips[keep]
         spans = [slice(start, start + length) for start, length in zip(table["start"], table["length"])]
