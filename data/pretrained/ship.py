@@ -64,6 +64,9 @@ def ship(
     """Writes the model of `run` with its card and its pictures into `folder`, in place of what is there."""
     model = animlab.load(run)
     clips = animlab.load_dataset(model.card["dataset"])
+    if clips.name != model.card["dataset"]:
+        learned = model.card["dataset"]
+        raise ValueError(f"The run learned from {learned!r}, but only {clips.name!r} is here to measure with.")
     preset = Preset(**model.card["preset_values"])
     if model.discriminator is None or sum(p.numel() for p in model.discriminator.parameters()) > LARGEST_D:
         model.discriminator = train_reader(model, clips.frames, READER_STEPS)

@@ -80,7 +80,8 @@ class Progress(animlab.Callback):
         Image.fromarray(animlab.filmstrip(rows)).save(self.out / f"strip-{record.step:06d}.png")
         if distance < self.least:
             self.least = distance
-            animlab.save(model, self.out / "best.safetensors")
+            card = model.card | {"steps": record.step}  # the run's own says it at its next checkpoint
+            animlab.save(animlab.Model(model.generator, model.discriminator, card), self.out / "best.safetensors")
 
 
 def train(name: str, steps: int | None, out: Path) -> dict[str, object]:
