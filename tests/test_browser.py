@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent
 FIRST = "00_play_with_labels"
 UNTOUCHED = "untouched"  # a copy of the first as a newcomer finds it
 LESSONS = ["01_gan_basics", "02_discrete_labels", "03_continuous_labels", "04_full_training", "05_ablations"]
-LESSONS += ["06_metrics", "07_comparisons", "08_computation"]
+LESSONS += ["06_metrics", "07_comparisons", "08_computation", "09_beyond_the_paper"]
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
