@@ -132,7 +132,8 @@ def test_the_average_by_hand_is_that_of_fit(nb):
     """fit's own first step from the same seed: what it plays is what `follow` makes of the newest weights."""
     frames = torch.randint(256, (8, 64, 64, 3), generator=torch.Generator().manual_seed(0)).to(torch.uint8).numpy()
     preset = animlab.Preset(architecture="residual", norm="none", batch=4, ema=0.9)
-    state = animlab.training._start(SimpleNamespace(name="random", frames=frames), SPACE, preset, 3, 0, 0.1, "fp32", "cpu")
+    clips = SimpleNamespace(name="random", frames=frames)
+    state = animlab.training._start(clips, SPACE, preset, 3, 0, 0.1, "fp32", "cpu")
     average = deepcopy(state.generator)
     for step in range(1, 4):
         state.advance(frames)
