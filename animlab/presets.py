@@ -9,6 +9,10 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from .networks import Norm, options
 
+# Real frames in which a rate that falls later rises first. Adam's first steps move every weight by the whole rate,
+# whatever its gradient is: without this, a model that is fine-tuned lost its people within 100 steps.
+WARM_UP = 3200
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -24,8 +28,9 @@ class Preset:
     the same pass as the score; "blurred" and "silhouette" a second pass over half of the fakes, see augment.py.
     shift: the score sees every frame, real or fake, moved by up to so many pixels each way.
     lambda_d, lambda_c: weights of Eq. 6 and 7. lambda_still: weight of losses.stillness_loss.
-    lr_g, lr_d, betas: Adam. Both rates fall by half a cosine to `lr_end` of their value over `lr_frames` real frames,
-    and stay there; 0 frames: they are constant. batch: frames a step, even.
+    lr_g, lr_d, betas: Adam. Both rates rise over the first WARM_UP real frames, fall by half a cosine to `lr_end` of
+    their value until `lr_frames` have been seen, and stay there; 0 frames: they are constant.
+    batch: frames a step, even.
     ema: decay a step of the running average of G that is played, 0 for none.
 
     Raises ValueError, which names the field, for a value that is no number or none of its names, or out of range.
@@ -78,11 +83,12 @@ class Preset:
         return "norm" in options(self.architecture)[1]
 
     def rate(self, step: int) -> float:
-        """The factor on both learning rates after `step` steps, from 1 down to lr_end."""
+        """The factor on both learning rates after `step` steps, 0 to 1."""
         if self.lr_frames == 0:
             return 1.0
+        risen = min(1.0, (step + 1) * self.batch / WARM_UP)
         done = min(1.0, step * self.batch / self.lr_frames)
-        return self.lr_end + (1 - self.lr_end) * (1 + math.cos(math.pi * done)) / 2
+        return risen * (self.lr_end + (1 - self.lr_end) * (1 + math.cos(math.pi * done)) / 2)
 
 
 LIMITS: list[tuple[str, float, float]] = [
