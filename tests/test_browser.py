@@ -65,7 +65,7 @@ WATCH = """() => {
 def lab(tmp_path_factory):
     """JupyterLab's address, serving copies of the notebooks from a folder of their own."""
     folder = tmp_path_factory.mktemp("lab")
-    few = {FIRST: {"steps": 2}}  # the notebooks' own training takes minutes, and its result is not what is looked at
+    few = {FIRST: {"steps": 20}}  # the notebooks' own training takes minutes, and its result is not what is looked at
     few |= {name: PARAMETERS[name] for name in LESSONS}
     for name, parameters in few.items():
         notebook = papermill.execute_notebook(ROOT / "notebooks" / f"{name}.ipynb", None, parameters, prepare_only=True)
