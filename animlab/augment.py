@@ -1,4 +1,4 @@
-"""What D is shown: for the label heads a view of a fake, which decides what a code can carry; for the score a shift."""
+"""What D is shown: every frame shifted; for the label heads a view of a fake, which decides what a code can carry."""
 
 from __future__ import annotations
 

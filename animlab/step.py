@@ -37,6 +37,7 @@ def train_step(
     view = VIEWS.get(preset.label_view)  # None for "plain": labels are read in the same pass as the score
 
     def shown(frames: Tensor) -> Tensor:
+        """What all heads see: were the label heads shown more than the score, codes would hide in the corners."""
         return shifted(frames, preset.shift, rand) if preset.shift else frames
 
     # Stage 1: D learns to tell real frames from fakes (Eq. 2, 3) and to read the labels off fakes (Eq. 6, 7).
@@ -45,7 +46,7 @@ def train_step(
         halves = fake.chunk(2)  # cut once: a slice's gradient is as large as `fake`, laid out in another way
         k = len(halves[0]) if view else n  # a second pass only looks at half of the fakes: a sixth less work
         judged = shown(torch.cat([real.to(fake.dtype), fake.detach()]))
-        seen = torch.cat([judged, view(halves[0].detach(), rand)]) if view else judged
+        seen = torch.cat([judged, view(shown(halves[0].detach()), rand)]) if view else judged
         logit, d_logits, c_hat = (head.float() for head in discriminator(seen))
     real_logit, fake_logit = logit[:n], logit[n : 2 * n]
     d, c = labels.d[:k], labels.c[:k]
@@ -70,7 +71,7 @@ def train_step(
     discriminator.requires_grad_(False)
     with autocast():
         judged = shown(torch.cat(halves))
-        seen = torch.cat([judged, view(halves[0], rand)]) if view else judged
+        seen = torch.cat([judged, view(shown(halves[0]), rand)]) if view else judged
         logit, d_logits, c_hat = (head.float() for head in discriminator(seen))
     if preset.loss == "bce":
         g_loss = losses.generator_loss(logit[:n])

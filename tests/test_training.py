@@ -120,7 +120,7 @@ def slow_step(generator, discriminator, real, labels, preset, rand, lr):
 
     fake = generator(labels).detach()
     judged = shown(torch.cat([real, fake]))
-    views = [view(fake[: n // 2], rand)] if view else []  # its labels are those of the fakes it shows
+    views = [view(shown(fake[: n // 2]), rand)] if view else []  # its labels are those of the fakes it shows
     score, d_logits, c_hat = discriminator(torch.cat([judged, *views]))
     real_score, fake_score, read = score[:n], score[n : 2 * n], slice(2 * n if view else n, None)
     terms = label_terms(d_logits[read], c_hat[read])
@@ -135,7 +135,7 @@ def slow_step(generator, discriminator, real, labels, preset, rand, lr):
 
     fake = generator(labels)
     judged = shown(fake)  # which draws its random numbers before the view does
-    views = [view(fake[: n // 2], rand)] if view else []
+    views = [view(shown(fake[: n // 2]), rand)] if view else []
     score, d_logits, c_hat = discriminator(torch.cat([judged, *views]))
     read = slice(n if view else 0, None)
     margin = score[:n] - real_score.detach() if relativistic else score[:n]
