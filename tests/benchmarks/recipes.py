@@ -141,6 +141,7 @@ focus of at least 0.45. The stillness term rewards focus, so for recipes that ha
 {rows}
 
 The same search with the full nets, where `stable` was settled: [full-nets.md](full-nets.md).
+The search for `modern`, the residual networks' recipe, so far: [modern.md](modern.md).
 
 Rows of each picture: c0 to c4 from 0 (left) to 1 (right), d = 0, one z; last row: random labels.
 
