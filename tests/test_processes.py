@@ -60,8 +60,9 @@ assert told == ([rank] * len(presets) if rank == "0" else [])  # the first proce
 """
 STEPS = 3
 SMALL = {name: replace(preset, batch=8) for name, preset in PRESETS.items()}
-# Adam moves D by the whole rate at the first step, whichever way rounding points; G's gradients come after that.
-SMALL["modern"] = replace(SMALL["modern"], lr_d=1e-5)
+# A fresh residual G draws nearly the same for every label, and the stillness term divides by how much that differs: it
+# makes rounding large. "stable" has it in this comparison.
+SMALL |= {name: replace(SMALL[name], lambda_still=0.0) for name in ("modern", "modern-on-black")}
 # Batch norm in D meets a gradient penalty: the statistics of both processes have to be differentiated twice.
 SMALL["penalty through batch norm"] = Preset(norm="batch", loss="relativistic", gamma=0.1, batch=8)
 # --multi_gpu means several processes; where there is no GPU they talk through gloo
@@ -105,7 +106,7 @@ def test_two_processes_step_like_one_with_the_joint_batch(name, runs):
             assert (whole[key] - first[key]).abs().max() <= 1e-4 * largest, key
         else:  # batch norm's running statistics, and the losses over three steps
             assert torch.allclose(whole[key], first[key], rtol=1e-3, atol=1e-5), key
-    assert any(key.startswith("statistics") for key in compared)
+    assert any(key.startswith("statistics") for key in compared) == (SMALL[name].architecture == "paper")
 
 
 @pytest.mark.parametrize("name", SMALL)
