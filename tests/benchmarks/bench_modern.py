@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
@@ -26,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from bench_step import DEVICE, SPACE, milliseconds
 from torch import nn
 from torch.nn import functional as F
 
@@ -36,8 +36,6 @@ from animlab.machine import choose_precision, keep_freed_memory
 from animlab.processes import Processes
 from animlab.state import TrainingState
 
-SPACE = animlab.LabelSpace()
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 MODERN = animlab.PRESETS["modern"]
 LAZY = 4  # steps of the careless loop from one penalty to the next
 
@@ -170,7 +168,7 @@ def main(rounds: int, width: float = 1.0) -> dict[str, dict[str, float]]:
     both: dict[str, list[float]] = {name: [] for name in [*work, "careless, kept"]}
     for i in range(rounds + 2):
         for name, job in [*work.items(), ("careless, kept", lambda: careless.four_steps(frames))]:
-            took = _milliseconds(job) / (LAZY if "careless" in name else 1)
+            took = milliseconds(job) / (LAZY if "careless" in name else 1)
             if i >= 2:
                 both[name].append(took)
     times |= both
@@ -184,17 +182,7 @@ def main(rounds: int, width: float = 1.0) -> dict[str, dict[str, float]]:
 def _turns(job: Callable[[], object], rounds: int, steps: int) -> list[float]:
     for _ in range(2):
         job()
-    return [_milliseconds(job) / steps for _ in range(rounds)]
-
-
-def _milliseconds(job: Callable[[], object]) -> float:
-    if DEVICE.type == "cuda":
-        torch.cuda.synchronize()
-    start = time.perf_counter()
-    job()
-    if DEVICE.type == "cuda":
-        torch.cuda.synchronize()
-    return 1000 * (time.perf_counter() - start)
+    return [milliseconds(job) / steps for _ in range(rounds)]
 
 
 if __name__ == "__main__":
