@@ -202,7 +202,6 @@ library_name: animlab
 pipeline_tag: unconditional-image-generation
 license: {LICENCES.get(card["dataset"], "other")}
 license_name: {"mit" if card["dataset"] in LICENCES else "research-and-teaching-only"}
-license_link: https://github.com/animlab/animlab/blob/main/data/README.md
 datasets: [{card["dataset"]}]
 tags: [gan, infogan, animation, self-supervised]
 ---
