@@ -35,18 +35,18 @@ def silhouette(frames: Tensor, rand: Callable[..., Tensor] = torch.rand) -> Tens
 
 
 def shifted(frames: Tensor, most: int, rand: Callable[..., Tensor] = torch.rand) -> Tensor:
-    """Frames (N, C, H, W), each moved by up to `most` pixels up or down and left or right; zeros come in from outside.
+    """Frames (N, C, H, W), each moved by up to `most` pixels up or down and left or right; its edge fills the gap.
 
-    D, which sees real frames and fakes alike so, cannot learn few real frames by heart. rand: draws U(0, 1) numbers of
-    a shape. Source: "translation" of DiffAugment, Zhao et al. 2020.
+    D, which sees real frames and fakes alike so, cannot learn few real frames by heart. Zeros in the gap, as in
+    DiffAugment, would be a grey bar beside a black ground, and hide an edge that the repeated row or column shows.
+    rand: draws U(0, 1) numbers of a shape. Source: "translation" of DiffAugment, Zhao et al. 2020.
     """
     n, _, height, width = frames.shape
-    offset = (rand(n, 2).to(frames.device) * (2 * most + 1)).long()  # 0 to 2 · most, of the window in the padded frame
-    rows = torch.arange(height, device=frames.device) + offset[:, :1]
-    columns = torch.arange(width, device=frames.device) + offset[:, 1:]
-    padded = F.pad(frames, (most, most, most, most)).permute(0, 2, 3, 1)
+    offset = (rand(n, 2).to(frames.device) * (2 * most + 1)).long() - most
+    rows = (torch.arange(height, device=frames.device) + offset[:, :1]).clamp(0, height - 1)
+    columns = (torch.arange(width, device=frames.device) + offset[:, 1:]).clamp(0, width - 1)
     picture = torch.arange(n, device=frames.device)[:, None, None]
-    return padded[picture, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    return frames.permute(0, 2, 3, 1)[picture, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
 def _uniform(like: Tensor, low: float, high: float, rand: Callable[..., Tensor]) -> Tensor:

@@ -172,7 +172,7 @@ PRESETS = {
     "stable-on-black": replace(STABLE, label_view="silhouette"),
     "modern": MODERN,
     # Most of a frame is black there, and a D that looks at few pixels has steeper slopes.
-    "modern-on-black": replace(MODERN, gamma=10.0),
+    "modern-on-black": replace(MODERN, gamma=10.0, lambda_c=5.0),
 }
 
 
