@@ -1,4 +1,14 @@
-"""animlab: one 2-D GAN teaches itself the labels that animate pictures."""
+"""animlab: one 2-D GAN teaches itself the labels that animate pictures.
+
+Where to look:
+
+- labels, losses, presets, step: the paper's mathematics, from sampling z, d and c to the two-stage training step.
+- networks, augment: generators and discriminators, and what the discriminator is shown.
+- training, trainer, checkpoints, logs: the loop, what a step depends on, what is kept of it.
+- model, animation, plots, widgets: a trained model, and its pictures and players.
+- datasets, metrics, baselines, sweeps: frames, numbers, the models that the paper compares itself with, many runs.
+- backend: what makes all this fast on the machine at hand.
+"""
 
 from importlib import import_module
 from typing import Any
@@ -12,7 +22,7 @@ from .logs import TensorBoard
 from .model import Model
 from .networks import Discriminator, Generator
 from .presets import PRESETS, Preset
-from .state import TrainingDiverged
+from .trainer import TrainingDiverged
 from .training import Callback, Record, Run, fit
 
 __all__ = [

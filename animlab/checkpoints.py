@@ -29,6 +29,8 @@ from .networks import ARCHITECTURES, Network, architecture_of
 
 FILE = "model.safetensors"
 FORMAT = 1
+# Parts of networks that had other names in checkpoints written before 2026-11-28.
+RENAMED = {".draw.": ".decoder.", ".look.": ".features.", ".judge.": ".head."}
 LARGE = 2**16  # numbers from which on int8 stores a weight so: smaller ones weigh nothing
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -207,14 +209,22 @@ def read_checkpoint(path: Path, prefixes: tuple[str, ...] = ("",)) -> tuple[dict
                     f"{path} has checkpoint format {header.get('format')}, this animlab reads {FORMAT}; update animlab."
                 )
             names = [name for name in list(file.keys()) if name.startswith(prefixes)]
-            tensors = {name: file.get_tensor(name) for name in names}
-            for name in filter(tensors.__contains__, header.get("int8", [])):
+            tensors = {_of_today(name): file.get_tensor(name) for name in names}
+            whole = header.get("int8", [])
+            for name in [_of_today(name) for name in names if name in whole]:
                 tensors[name] = tensors[name] * tensors.pop(f"{name}.scale")
     except (SafetensorError, json.JSONDecodeError, LookupError, TypeError) as error:
         raise CheckpointError(
             f"{path} is damaged or no checkpoint at all ({error}); train again or fetch it anew."
         ) from None
     return {k: v.float() if v.dtype == torch.float16 else v for k, v in tensors.items()}, header
+
+
+def _of_today(name: str) -> str:
+    """A tensor's name as it is written today."""
+    for before, now in RENAMED.items():
+        name = name.replace(before, now)
+    return name
 
 
 def with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

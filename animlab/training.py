@@ -19,19 +19,19 @@ import torch
 from tqdm.auto import tqdm
 
 from . import checkpoints
+from .backend.device import Precision, choose_precision, keep_freed_memory
+from .backend.distributed import Processes
 from .datasets import Clips
 from .labels import LabelSpace
-from .machine import Precision, choose_precision, keep_freed_memory
 from .model import Model
 from .presets import Preset, find_preset, name_of
-from .processes import Processes
-from .state import TrainingDiverged, TrainingState
+from .trainer import Trainer, TrainingDiverged
 
 READ_EVERY = {"cuda": 25}  # steps from one look at the losses to the next, 1 elsewhere: it means to wait for the GPU
 
 
 class Trainable(Protocol):
-    """What the loop asks of a state of training: TrainingState, or that of a baseline.
+    """What the loop asks of a state of training: Trainer, or that of a baseline.
 
     step: steps done; saved: the step of the last checkpoint; batch: frames a step; width: of the networks.
     """
@@ -46,7 +46,7 @@ class Trainable(Protocol):
     @property
     def width(self) -> float: ...
 
-    def advance(self, frames: np.ndarray) -> dict[str, float] | dict[str, torch.Tensor]: ...
+    def train_step(self, frames: np.ndarray) -> dict[str, float] | dict[str, torch.Tensor]: ...
 
     def model(self) -> Any: ...
 
@@ -165,7 +165,7 @@ def estimate(
     for _ in range(warm_up + max(1, timed)):
         start = time.perf_counter()
         with _memory_errors(state):
-            for loss in state.advance(clips.frames).values():
+            for loss in state.train_step(clips.frames).values():
                 float(loss)  # a GPU computes on while Python goes on: this waits for it
         took.append(time.perf_counter() - start)
     return steps * median(took[warm_up:])
@@ -180,7 +180,7 @@ def _start(
     width: float,
     precision: Precision,
     device: str | None,
-) -> TrainingState:
+) -> Trainer:
     """A run before its first step."""
     values = find_preset(preset)
     processes = Processes.here(device)
@@ -194,7 +194,7 @@ def _start(
         "preset_values": asdict(values),
         "precision": choose_precision(precision, processes.device),
     }
-    return TrainingState.start(space, clips.frames.shape[3], width, settings, processes)
+    return Trainer.start(space, clips.frames.shape[3], width, settings, processes)
 
 
 def train(
@@ -233,7 +233,7 @@ def train(
         while state.step < steps and not processes.any(record.seconds >= limit or interrupted()):
             count = min(steps - state.step, *(n - state.step % n for n in every))  # up to the next one that matters
             with _memory_errors(state):
-                burst = _numbers([state.advance(clips.frames) for _ in range(count)])
+                burst = _numbers([state.train_step(clips.frames) for _ in range(count)])
             seconds = time.perf_counter() - began
             speed = (state.step - first) * state.batch / seconds
             for step, losses in enumerate(burst, state.step - count + 1):

@@ -158,11 +158,11 @@ def test_pixels_beyond_the_range_learn(rng):
     """A tanh would have no slope there: what is drawn too dark on a black ground could never come back."""
     g, _ = networks.build("residual", SPACE, 3, width=0.1)
     with torch.no_grad():
-        g.draw[-1].bias.fill_(-5.0)
+        g.decoder[-1].bias.fill_(-5.0)
     frames = g(SPACE.sample(4, rng))
     assert frames.max() < -1
     frames.sum().backward()
-    assert g.draw[-1].bias.grad.tolist() == pytest.approx([4 * 64 * 64] * 3)
+    assert g.decoder[-1].bias.grad.tolist() == pytest.approx([4 * 64 * 64] * 3)
 
 
 # The preset -----------------------------------------------------------------------------------------------------------
@@ -220,7 +220,7 @@ def test_training_steps_at_the_rate_of_the_preset():
             animlab.fit(make_clips(), SPACE, preset, steps, width=0.1, precision="fp32", progress=False).model
             for steps in (1, 2)
         )
-        moved.append((two.generator.draw[6].bias - one.generator.draw[6].bias).abs().max().item())
+        moved.append((two.generator.decoder[6].bias - one.generator.decoder[6].bias).abs().max().item())
     assert moved[0] == pytest.approx(2e-4 * 2 * 8 / 3200, rel=0.35)
     assert moved[1] / moved[0] == pytest.approx(0.5, rel=0.01)
 

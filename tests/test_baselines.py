@@ -16,8 +16,8 @@ import animlab
 from animlab import Callback, Clips, LabelSpace
 from animlab.baselines import MODELS, TGAN, MoCoGAN
 from animlab.baselines.clip_gan import ClipGAN
+from animlab.baselines.clip_sampler import ClipSampler
 from animlab.baselines.tgan import CLIP_EVERY, LATENT, with_clipped_singular_values
-from animlab.baselines.windows import Windows
 
 FILE = "model.safetensors"
 
@@ -191,7 +191,7 @@ def test_a_step_of_mocogan_equals_the_slow_one():
     """Image D, video D, G in this order, each by gradient descent on PyTorch's own losses, with fakes of its own."""
     torch.manual_seed(1)
     model = MoCoGAN(categories=2, width=0.05, images=4, clips=3)
-    expected, windows, lr = deepcopy(model), Windows(make_clips(), 16, 2), 0.05
+    expected, windows, lr = deepcopy(model), ClipSampler(make_clips(), 16, 2), 0.05
     nets = {"image_d": model.image_discriminator, "video_d": model.video_discriminator, "g": model.generator}
     before = {name: deepcopy(net) for name, net in nets.items()}
     optimizers = {name: torch.optim.SGD(net.parameters(), lr) for name, net in nets.items()}
@@ -346,7 +346,7 @@ def test_what_is_within_the_bound_is_left_alone():
 
 def test_every_fifth_step_bounds_the_slope_of_the_critic(rng):
     model = TGAN(width=0.05, clips=2)
-    windows, optimizers = Windows(make_clips((20, 16)), 16, 1), model.optimizers()
+    windows, optimizers = ClipSampler(make_clips((20, 16)), 16, 1), model.optimizers()
     kernels = [module for module in model.critic.modules() if isinstance(module, (torch.nn.Conv2d, torch.nn.Conv3d))]
     norms = [module for module in model.critic.modules() if isinstance(module, torch.nn.BatchNorm3d)]
     assert (len(kernels), len(norms)) == (5, 3)
@@ -375,7 +375,7 @@ def test_a_step_of_tgan_equals_the_slow_one():
     for value in model.parameters():
         value.data *= 10  # or the gradients are lost among rounding errors
     slow, start = deepcopy(model), deepcopy(model)
-    windows, lr = Windows(make_clips((20, 16)), 16, 1), 0.05
+    windows, lr = ClipSampler(make_clips((20, 16)), 16, 1), 0.05
     ours = model.optimizers()
     optimizers = {
         name: torch.optim.SGD(ours[name].param_groups[0]["params"], lr, maximize=name == "g") for name in ("g", "d")
@@ -431,7 +431,7 @@ def test_tgan_says_what_it_cannot_draw():
 @pytest.mark.parametrize("stride", [1, 2])
 def test_windows_are_every_possible_one_of_clips_that_are_long_enough(stride, rng):
     clips = make_clips((40, 16 * stride - 1, 16 * stride, 50), "bcba")
-    windows = Windows(clips, 16, stride)
+    windows = ClipSampler(clips, 16, stride)
     frames, classes = windows.draw(3000, rng)
     assert frames.shape == (3000, 16, 64, 64, 3)
     which, moments = frames[:, :, 0, 0, 0].astype(int), frames[:, :, 0, 0, 1].astype(int)

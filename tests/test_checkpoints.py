@@ -306,9 +306,9 @@ def test_a_header_with_a_part_missing(part, tmp_path):
 def test_a_weight_missing(tmp_path):
     path = animlab.save(make_model(), tmp_path)
     header, tensors = header_of(path), load_file(path)
-    del tensors["generator.draw.6.bias"]
+    del tensors["generator.decoder.6.bias"]
     save_file(tensors, path, {"animlab": json.dumps(header)})
-    assert "draw.6.bias" in refuses(path)
+    assert "decoder.6.bias" in refuses(path)
 
 
 @pytest.mark.parametrize("path", ["runs/nowhere", "nowhere.safetensors", "notes.txt", "."])
@@ -319,7 +319,7 @@ def test_a_missing_model_names_the_remedy(path, tmp_path, monkeypatch):
         animlab.load(path)
 
 
-@pytest.mark.parametrize("change", [{"int8": 7}, {"int8": ["generator.draw.6.bias"]}], ids=str)
+@pytest.mark.parametrize("change", [{"int8": 7}, {"int8": ["generator.decoder.6.bias"]}], ids=str)
 def test_a_scale_missing(change, tmp_path):
     path = animlab.save(make_model(), tmp_path)
     save_file(load_file(path), path, {"animlab": json.dumps(header_of(path) | change)})

@@ -11,15 +11,15 @@ import torch
 
 import animlab
 from animlab.baselines import MODELS, TGAN, MoCoGAN
-from animlab.baselines.comparison import GROUNDS, Judge, draw
+from animlab.baselines.comparison import BENCHMARKS, Evaluator, draw
 from animlab.metrics import (
-    Redrawn,
+    Inversion,
     Statistics,
     clip_features,
     frechet_distance,
+    inversion_protocol,
     kernel_distance,
     load_features,
-    redraw_protocol,
 )
 from animlab.metrics.features import Features
 
@@ -49,7 +49,7 @@ def test_a_model_finds_its_own_clip_again(name):
     """A clip that the model can draw is the one it comes nearest to: far nearer than the best of many random ones."""
     gan = untrained(name)
     clip = gan.sample(1, frames=6, seed=99)[0]
-    found = gan.redraw(clip, steps=80)
+    found = gan.invert(clip, steps=80)
     assert found.frames.shape == clip.shape and found.frames.dtype == np.uint8
     assert found.mse == pytest.approx(np.mean((found.frames.astype(float) - clip) ** 2))
     random = gan.sample(64, frames=6, seed=1).astype(float)
@@ -60,7 +60,7 @@ def test_redrawing_tries_every_category_and_leaves_the_weights_alone():
     gan = untrained("mocogan")
     before = {name: value.clone() for name, value in gan.state_dict().items()}
     clips = [gan.sample(1, frames=4, seed=5, d=d)[0] for d in range(3)]
-    errors = [gan.redraw(clip, steps=60).mse for clip in clips]
+    errors = [gan.invert(clip, steps=60).mse for clip in clips]
     spread = np.mean([(clips[0].astype(float) - clip) ** 2 for clip in clips[1:]])
     assert max(errors) < spread
     assert all(torch.equal(value, before[name]) for name, value in gan.state_dict().items())
@@ -74,17 +74,20 @@ def test_the_noise_stays_within_what_is_drawn():
     gan.paint = lambda noise, frames: (seen.append(noise["z_slow"].detach().abs().max().item()), paint(noise, frames))[
         1
     ]
-    gan.redraw(np.full((4, 64, 64, 1), 255, np.uint8), steps=40)
+    gan.invert(np.full((4, 64, 64, 1), 255, np.uint8), steps=40)
     assert 0.99 < max(seen) <= 1
 
 
 def test_the_same_protocol_scores_baselines():
     gan = untrained("mocogan")
     clips = gan.sample(2, frames=5, seed=3)
-    found = redraw_protocol(gan, clips, steps=20)
-    assert len(found.redrawn) == 2 and not any(isinstance(each, Redrawn) for each in found.redrawn)
+    found = inversion_protocol(gan, clips, steps=20)
+    assert len(found.reconstructions) == 2 and not any(isinstance(each, Inversion) for each in found.reconstructions)
     mse = np.array(
-        [((each.frames.astype(float) - clip) ** 2).mean(axis=(1, 2, 3)) for each, clip in zip(found.redrawn, clips)]
+        [
+            ((each.frames.astype(float) - clip) ** 2).mean(axis=(1, 2, 3))
+            for each, clip in zip(found.reconstructions, clips)
+        ]
     )
     assert found.psnr == pytest.approx(np.mean(10 * np.log10(255**2 / mse)))
     assert np.isnan(found.order)  # there is no c
@@ -100,7 +103,7 @@ def test_the_same_protocol_scores_baselines():
 )
 def test_what_cannot_be_redrawn_is_refused_in_one_sentence(clip, says):
     with pytest.raises(ValueError, match=says):
-        untrained("tgan").redraw(clip)
+        untrained("tgan").invert(clip)
 
 
 # Features of clips ---------------------------------------------------------------------------------------------------
@@ -184,18 +187,18 @@ def test_too_short_clips_are_refused(shape):
 def small_ground():
     """Few clips of the stand-in of the actions, and a ground on them."""
     clips = animlab.load_dataset("actions-synthetic", progress=False)
-    ground = replace(GROUNDS["actions"], dataset="actions-synthetic", real_frames=300)
+    ground = replace(BENCHMARKS["actions"], dataset="actions-synthetic", real_frames=300)
     train, held_out = clips.split(0.3, seed=0)
     return ground, train, held_out
 
 
 def test_every_contender_trains_at_its_published_settings():
-    for ground in GROUNDS.values():
+    for ground in BENCHMARKS.values():
         assert all((rival.model is None) == (rival.space is not None) for rival in ground.rivals.values())
         assert {rival.model for rival in ground.rivals.values() if rival.model} <= MODELS.keys()
-    assert (GROUNDS["actions"].length, GROUNDS["actions"].real_frames) == (10, 7_000)  # Tab. 4
-    assert (GROUNDS["moving-mnist"].length, GROUNDS["moving-mnist"].real_frames) == (5, 20_000)  # Tab. 5
-    sizes = {(rival.space.n_d, rival.space.n_c) for rival in GROUNDS["moving-mnist"].rivals.values() if rival.space}
+    assert (BENCHMARKS["actions"].length, BENCHMARKS["actions"].real_frames) == (10, 7_000)  # Tab. 4
+    assert (BENCHMARKS["moving-mnist"].length, BENCHMARKS["moving-mnist"].real_frames) == (5, 20_000)  # Tab. 5
+    sizes = {(rival.space.n_d, rival.space.n_c) for rival in BENCHMARKS["moving-mnist"].rivals.values() if rival.space}
     assert sizes == {(10, 20), (20, 20)}  # Tab. 5
 
 
@@ -216,7 +219,7 @@ def test_real_windows_are_drawn_at_the_stride(small_ground):
 def test_the_judge_ranks_real_clips_before_broken_ones(small_ground):
     """A model that draws shuffled, or frozen, real clips: its frames are as good as real, its clips are not."""
     ground, train, held_out = small_ground
-    judge = Judge(ground, train, held_out)
+    judge = Evaluator(ground, train, held_out)
 
     class Broken(MoCoGAN):
         def __init__(self, spoil):
@@ -240,7 +243,7 @@ def test_the_judge_ranks_real_clips_before_broken_ones(small_ground):
 
 def test_control_tells_whether_labels_go_with_classes(small_ground):
     ground, train, held_out = small_ground
-    judge = Judge(ground, train, held_out)
+    judge = Evaluator(ground, train, held_out)
     classes = np.unique(train.clips["class"])
 
     class Obeys(MoCoGAN):

@@ -9,14 +9,14 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from animlab.baselines import mocogan, monkeynet, pix2pix
-from animlab.baselines.costs import Meter, WithoutNumbers, cost, parameters
-from animlab.baselines.subjects import SUBJECTS, subject
+from animlab.baselines.cost_models import COST_MODELS, cost_model
+from animlab.baselines.costs import FlopCounter, WithoutNumbers, cost, parameters
 
 SMALL = {"tgan": 2, "mocogan": 1, "monkeynet": 1, "pix2pix": 1, "ours": 4}
 
 
 def metered(net, *inputs):
-    with torch.no_grad(), Meter(net) as meter:
+    with torch.no_grad(), FlopCounter(net) as meter:
         net(*inputs)
     return meter.multiply_adds
 
@@ -56,7 +56,7 @@ def test_a_recurrent_cell_by_hand(steps, inside, hidden):
     """Three gates, each with a matrix for the input and one for the state; backwards, two products for each one."""
     cell, h = nn.GRUCell(inside, hidden), torch.randn(2, hidden, requires_grad=True)
     forward = steps * 2 * 3 * (inside + hidden) * hidden
-    with Meter(cell) as meter:
+    with FlopCounter(cell) as meter:
         for _ in range(steps):
             h = cell(torch.randn(2, inside), h)
         h.sum().backward()
@@ -71,20 +71,20 @@ def test_a_recurrent_cell_costs_as_much_through_pytorchs_whole_layer():
 def test_an_lstm_is_turned_down_because_it_cannot_be_counted():
     with FlopCounterMode(display=False) as counter:
         nn.LSTM(4, 7)(torch.rand(3, 2, 4))
-    assert counter.get_total_flops() == 0  # where this fails, PyTorch has learned to count it, and so may Meter
+    assert counter.get_total_flops() == 0  # where this fails, PyTorch has learned to count it, and so may FlopCounter
     with pytest.raises(ValueError, match="LSTM"):
-        Meter(nn.LSTM(4, 7))
+        FlopCounter(nn.LSTM(4, 7))
 
 
 def test_layers_that_cannot_be_told_apart_are_an_error():
     with pytest.raises(ValueError, match="one shape"):
-        Meter(nn.GRUCell(10, 10), nn.Linear(10, 30))
+        FlopCounter(nn.GRUCell(10, 10), nn.Linear(10, 30))
 
 
 def test_inference_mode_counts_the_same():
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4, 5))
     x = torch.rand(2, 3, 3, 3)
-    with torch.inference_mode(), Meter(net) as meter:
+    with torch.inference_mode(), FlopCounter(net) as meter:
         net(x)
     assert meter.multiply_adds == metered(net, x) == {"conv 2-D": 2 * 108, "linear": 2 * 20}
 
@@ -96,7 +96,7 @@ def test_live_bytes_of_a_chain_by_hand():
     """A kept for the second layer's gradient, B given up: weights, gradients and A, B, loss."""
     net = nn.Sequential(nn.Linear(100, 50, bias=False), nn.ReLU())
     x = torch.rand(1000, 100)
-    with Meter(net) as meter:
+    with FlopCounter(net) as meter:
         y = net(x)  # 1000 × 50 before and after the ReLU, of which only what comes out is kept
         assert meter.live == 4 * (50 * 100 + 1000 * 50)
         y.sum().backward()
@@ -109,7 +109,7 @@ def test_live_bytes_of_a_chain_by_hand():
 @pytest.mark.parametrize("name, batch", [("ours", 16), ("pix2pix", 1)])
 def test_peak_memory_is_what_the_allocator_reports(name, batch):
     """Measured by PyTorch's profiler, which sees the kernels' own scratch space as well: at most a quarter more."""
-    it = subject(name, batch=batch)
+    it = cost_model(name, batch=batch)
     nets = [*it.generators, *it.discriminators]
     it.step()
 
@@ -118,7 +118,7 @@ def test_peak_memory_is_what_the_allocator_reports(name, batch):
             net.zero_grad()
 
     without_gradients()
-    with Meter(*nets, optimizers=it.optimizers) as meter:
+    with FlopCounter(*nets, optimizers=it.optimizers) as meter:
         it.step()
     without_gradients()
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
@@ -133,17 +133,17 @@ def test_peak_memory_is_what_the_allocator_reports(name, batch):
 
 @pytest.fixture(scope="module")
 def counted():
-    return {name: cost(name) for name in SUBJECTS}
+    return {name: cost(name) for name in COST_MODELS}
 
 
-@pytest.mark.parametrize("name", SUBJECTS)
+@pytest.mark.parametrize("name", COST_MODELS)
 def test_counting_without_numbers_is_counting_what_runs(name):
-    it = subject(name, batch=SMALL[name])
+    it = cost_model(name, batch=SMALL[name])
     nets = [*it.generators, *it.discriminators]
     it.step()
     with FlopCounterMode(display=False) as counter:
         it.step()
-    with Meter(*nets, optimizers=it.optimizers) as meter:
+    with FlopCounter(*nets, optimizers=it.optimizers) as meter:
         it.step()
     found = cost(name, batch=SMALL[name])
     assert found.step == meter.multiply_adds
@@ -184,10 +184,10 @@ def test_our_networks_by_hand(counted):
     assert counted["ours"].judged == {"conv 2-D": 16 * convs, "linear": 16 * (8192 * 1024 + 1024 * 11)}
 
 
-@pytest.mark.parametrize("name", SUBJECTS)
+@pytest.mark.parametrize("name", COST_MODELS)
 def test_longer_and_wider_models_draw_what_was_asked_for(name, counted):
     with torch.device("meta"), WithoutNumbers():
-        it = subject(name, frames=32, size=128)
+        it = cost_model(name, frames=32, size=128)
         for net in [*it.generators, *it.discriminators]:
             net.eval()
         clip = it.draw()
@@ -212,7 +212,7 @@ def test_longer_and_wider_models_draw_what_was_asked_for(name, counted):
 )
 def test_what_does_not_fit_is_said(arguments, message):
     with pytest.raises(ValueError, match=message):
-        subject(**arguments)
+        cost_model(**arguments)
 
 
 def test_a_unet_needs_a_power_of_two():
@@ -269,7 +269,7 @@ def test_monkey_net_sees_one_frame_at_a_time(rng):
 
 @pytest.mark.parametrize("name", ["monkeynet", "pix2pix"])
 def test_a_step_moves_every_network(name):
-    it = subject(name, batch=2)
+    it = cost_model(name, batch=2)
     nets = [*it.generators, *it.discriminators]
     before = [[w.detach().clone() for w in net.parameters()] for net in nets]
     it.step()

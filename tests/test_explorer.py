@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from animlab.explorer import Cursor, Explorer, beside
+from animlab.widgets.explorer import Cursor, Explorer, beside
 
 
 def shown(explorer):

@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from animlab.games import GamePlayer, pixels
+from animlab.widgets.games import GamePlayer, pixels
 
 
 class Counter:

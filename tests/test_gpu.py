@@ -19,11 +19,11 @@ from torch.utils._pytree import tree_leaves
 
 import animlab
 from animlab import PRESETS, LabelSpace, Preset
-from animlab.feed import Mapped, Resident, Streamed, feed_of
-from animlab.graph import WARM_UP, Captured
+from animlab.backend.cuda_graph import WARM_UP, CUDAGraphStep
+from animlab.backend.distributed import Processes
+from animlab.backend.loader import DeviceLoader, MemmapLoader, PrefetchLoader, loader_for
 from animlab.networks import build
-from animlab.processes import Processes
-from animlab.state import TrainingState
+from animlab.trainer import Trainer
 
 SPACE = LabelSpace(n_z=3, n_d=4, n_c=2)
 SMALL = {name: replace(preset, batch=8) for name, preset in PRESETS.items()}
@@ -53,7 +53,7 @@ def meta_step(monkeypatch):
     monkeypatch.setattr(torch.optim.Adam, "step", lambda self: None)  # only fused Adam, on a GPU, needs no numbers
     monkeypatch.setattr(torch, "autocast", lambda *args, **options: nullcontext())  # knows no such device
 
-    def step(preset: Preset) -> tuple[TrainingState, torch.Tensor]:
+    def step(preset: Preset) -> tuple[Trainer, torch.Tensor]:
         with META:
             generator, discriminator = build(preset.architecture, SPACE, 3, width=0.1, **preset.network_options)
             average = deepcopy(generator)
@@ -62,8 +62,8 @@ def meta_step(monkeypatch):
         optimizers = [torch.optim.Adam(net.parameters(), 1e-3) for net in (generator, discriminator)]
         settings = {"seed": 0, "preset_values": asdict(preset), "precision": "fp32"}
         rng, processes = MetaGenerator(), Processes(1, 0, META)
-        state = TrainingState(generator, discriminator, average, *optimizers, rng, preset, settings, processes, count)
-        state._feed_on(Resident(FRAMES, rng, 0, preset.batch))
+        state = Trainer(generator, discriminator, average, *optimizers, rng, preset, settings, processes, count)
+        state._load_from(DeviceLoader(FRAMES, rng, 0, preset.batch))
         with OnlyOn():
             return state, state._step()
 
@@ -95,24 +95,24 @@ def test_the_test_above_sees_a_leak(leak, error, meta_step, monkeypatch):
 # Feeds ----------------------------------------------------------------------------------------------------------------
 
 
-def small_state(preset: str = "stable", device: str = "cpu") -> TrainingState:
+def small_state(preset: str = "stable", device: str = "cpu") -> Trainer:
     settings = {"seed": 0, "preset_values": asdict(SMALL[preset]), "precision": "fp32"}
-    return TrainingState.start(SPACE, 3, 0.1, settings, Processes(1, 0, torch.device(device)))
+    return Trainer.start(SPACE, 3, 0.1, settings, Processes(1, 0, torch.device(device)))
 
 
-def weights(state: TrainingState) -> list[torch.Tensor]:
-    return [value.clone() for net in (state.average, state.discriminator) for value in net.state_dict().values()]
+def weights(state: Trainer) -> list[torch.Tensor]:
+    return [value.clone() for net in (state.g_ema, state.discriminator) for value in net.state_dict().values()]
 
 
 def test_frames_on_the_device_train_like_frames_in_memory():
     """The device is the CPU here, so that both draw the same rows."""
     memory, resident = small_state(), small_state()
-    resident._feed_on(Resident(FRAMES, resident.rng, 0, 8))
-    assert [memory.advance(FRAMES) for _ in range(3)] == [resident.advance(FRAMES) for _ in range(3)]
+    resident._load_from(DeviceLoader(FRAMES, resident.rng, 0, 8))
+    assert [memory.train_step(FRAMES) for _ in range(3)] == [resident.train_step(FRAMES) for _ in range(3)]
     assert all(torch.equal(a, b) for a, b in zip(weights(memory), weights(resident), strict=True))
 
 
-@pytest.mark.parametrize("kind", [Mapped, Resident])
+@pytest.mark.parametrize("kind", [MemmapLoader, DeviceLoader])
 def test_a_process_takes_its_rows_of_the_batch(kind):
     def take(part):
         feed = kind(FRAMES, torch.Generator().manual_seed(3), 0, 8, part)
@@ -128,7 +128,7 @@ def test_a_process_takes_its_rows_of_the_batch(kind):
 
 def test_streamed_frames_depend_on_seed_and_step_alone():
     def take(seed, step, part=slice(None)):
-        feed = Streamed(FRAMES, torch.Generator(), seed, 8, part)
+        feed = PrefetchLoader(FRAMES, torch.Generator(), seed, 8, part)
         feed.prepare(step)
         return feed.take().numpy().copy()
 
@@ -142,11 +142,11 @@ def test_streamed_frames_depend_on_seed_and_step_alone():
 
 def test_streamed_frames_train():
     state = small_state()
-    state._feed_on(Streamed(FRAMES, state.rng, 0, 8))
-    seen, take = [], state.feed.take
-    state.feed.take = lambda: seen.append(take().clone()) or take()
+    state._load_from(PrefetchLoader(FRAMES, state.rng, 0, 8))
+    seen, take = [], state.loader.take
+    state.loader.take = lambda: seen.append(take().clone()) or take()
     for _ in range(3):
-        assert all(np.isfinite(list(state.advance(FRAMES).values())))
+        assert all(np.isfinite(list(state.train_step(FRAMES).values())))
     rows = [np.random.default_rng((0, step)).integers(40, size=8) for step in (1, 2, 3)]
     assert np.array_equal(torch.stack(seen).numpy(), FRAMES[rows])  # each step the batch of that step
 
@@ -157,21 +157,21 @@ def test_gathering_from_a_memory_map_is_indexing(offset, tmp_path):
     mapped = np.memmap(tmp_path / "frames", np.uint8, "r", offset, ((FRAMES.size - offset) // 12288, 64, 64, 3))
     rows = np.random.default_rng(1).integers(len(mapped), size=64)
     expected = FRAMES.reshape(-1)[offset:][: mapped.size].reshape(mapped.shape)[rows]
-    assert np.array_equal(animlab.feed.gather(mapped, rows), expected)
-    assert np.array_equal(animlab.feed.gather(mapped[::-1], rows), mapped[::-1][rows])
+    assert np.array_equal(animlab.backend.loader.gather(mapped, rows), expected)
+    assert np.array_equal(animlab.backend.loader.gather(mapped[::-1], rows), mapped[::-1][rows])
 
 
 def test_a_run_goes_on_on_another_kind_of_device(tmp_path):
     """A GPU's random state is 16 bytes: such a checkpoint resumes on the CPU, with other random numbers."""
     state = small_state()
-    state.advance(FRAMES)
+    state.train_step(FRAMES)
     state.settings |= {"dataset": "noise"}
     state.rng = type("GpuGenerator", (), {"get_state": lambda self: torch.zeros(16, dtype=torch.uint8)})()
     state.save(tmp_path)
     again = small_state()
     again.settings |= {"dataset": "noise"}
     again.restore(tmp_path)
-    assert again.step == 1 and np.isfinite(again.advance(FRAMES)["d_loss"])
+    assert again.step == 1 and np.isfinite(again.train_step(FRAMES)["d_loss"])
 
 
 class CudaGenerator(torch.Generator):
@@ -182,13 +182,13 @@ def test_what_fits_into_a_gpu_lies_there(monkeypatch):
     free = {"bytes": 2 * FRAMES.nbytes}
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free["bytes"], 0))
     made = []
-    for name in ("Resident", "Streamed"):
-        monkeypatch.setattr(f"animlab.feed.{name}", lambda *args, name=name: made.append(name))
-    feed_of(FRAMES, CudaGenerator(), 0, 8)
+    for name in ("DeviceLoader", "PrefetchLoader"):
+        monkeypatch.setattr(f"animlab.backend.loader.{name}", lambda *args, name=name: made.append(name))
+    loader_for(FRAMES, CudaGenerator(), 0, 8)
     free["bytes"] -= 2
-    feed_of(FRAMES, CudaGenerator(), 0, 8)
-    assert made == ["Resident", "Streamed"]
-    assert type(feed_of(FRAMES, torch.Generator(), 0, 8)) is Mapped
+    loader_for(FRAMES, CudaGenerator(), 0, 8)
+    assert made == ["DeviceLoader", "PrefetchLoader"]
+    assert type(loader_for(FRAMES, torch.Generator(), 0, 8)) is MemmapLoader
 
 
 # Losses that are read now and then ------------------------------------------------------------------------------------
@@ -211,10 +211,10 @@ def train(monkeypatch, as_on_a_gpu, tmp_path=None, **options):
     follow = Follow()
     with monkeypatch.context() as patch:
         if as_on_a_gpu:
-            advance = TrainingState.advance
+            advance = Trainer.train_step
             patch.setitem(animlab.training.READ_EVERY, "cpu", 5)
             patch.setattr(
-                TrainingState, "advance",
+                Trainer, "advance",
                 lambda *args: {name: torch.tensor(value) for name, value in advance(*args).items()},
             )  # fmt: skip
         run = animlab.fit(
@@ -236,13 +236,13 @@ def test_losses_fetched_some_at_a_time_are_the_same(monkeypatch):
 
 
 def test_divergence_is_found_a_few_steps_late_but_never_saved(monkeypatch, tmp_path):
-    step = TrainingState._step
+    step = Trainer._step
 
     def poisoned(state):
         losses = step(state)
         return losses * torch.nan if state.step == 6 else losses  # the seventh step, only once
 
-    monkeypatch.setattr(TrainingState, "_step", poisoned)
+    monkeypatch.setattr(Trainer, "_step", poisoned)
     message = r"^Training diverged at step 8: d_loss is nan since step 7; the checkpoint of step 4 is intact\."
     with pytest.raises(animlab.TrainingDiverged, match=message):
         train(monkeypatch, True, tmp_path, checkpoint_every=4)
@@ -284,13 +284,13 @@ class Recorder:
 def test_a_step_is_captured_once_after_the_warm_up_and_its_results_can_be_kept(monkeypatch):
     result, weight = torch.zeros(1), torch.zeros(1, requires_grad=True)
     cuda, optimizer = Recorder(result), torch.optim.Adam([weight])
-    monkeypatch.setattr(animlab.graph, "torch", SimpleNamespace(cuda=cuda, empty=torch.empty))
+    monkeypatch.setattr(animlab.backend.cuda_graph, "torch", SimpleNamespace(cuda=cuda, empty=torch.empty))
 
     def step():
         cuda.told.append("step")
         return result
 
-    captured = Captured(step, CudaGenerator(), [optimizer])
+    captured = CUDAGraphStep(step, CudaGenerator(), [optimizer])
     weight.grad = torch.ones(1)
     results = [captured() for _ in range(WARM_UP + 3)]
     told = [what for what in cuda.told if what not in ("Stream", "current_stream", "wait_stream")]
@@ -304,15 +304,15 @@ def test_a_step_is_captured_once_after_the_warm_up_and_its_results_can_be_kept(m
 
 
 @needs_gpu
-@pytest.mark.parametrize("feed", [Resident, Streamed])
+@pytest.mark.parametrize("feed", [DeviceLoader, PrefetchLoader])
 @pytest.mark.parametrize("preset", SMALL)
 def test_a_captured_step_equals_a_plain_one(preset, feed):
     captured, plain = small_state(preset, "cuda"), small_state(preset, "cuda")
     for state in (captured, plain):
-        state._feed_on(feed(FRAMES, state.rng, 0, 8))
+        state._load_from(feed(FRAMES, state.rng, 0, 8))
     plain.work = plain._step
     for step in range(12):
-        one, other = captured.advance(FRAMES), plain.advance(FRAMES)
+        one, other = captured.train_step(FRAMES), plain.train_step(FRAMES)
         for name in one:
             assert one[name].item() == pytest.approx(other[name].item(), rel=1e-3, abs=1e-4), (step, name)
     assert captured.work.calls == 12

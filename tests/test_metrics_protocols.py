@@ -15,10 +15,10 @@ from animlab.metrics import (
     animation_protocol,
     evaluate,
     frechet_distance,
+    inversion_protocol,
     psnr,
     random_sweeps,
     redraw,
-    redraw_protocol,
     ssim,
 )
 from animlab.metrics import features as streaming
@@ -40,7 +40,7 @@ def model():
     generator = animlab.Generator(space, width=0.1, centre_c=True)
     with torch.no_grad():
         generator(space.sample(256, torch.Generator().manual_seed(1)))  # batch norms see some pictures
-        generator.draw[-2].weight.mul_(6)  # untrained pictures are faint
+        generator.decoder[-2].weight.mul_(6)  # untrained pictures are faint
     return animlab.Model(generator)
 
 
@@ -189,7 +189,7 @@ def test_order_shows_in_c_and_not_in_the_pictures(model):
     """A steady sweep, and the same frames shuffled: redrawn equally well, but c jumps about."""
     sweep = model.animate(d=1, c=0, frames=8, seed=2)
     shuffled = sweep[np.random.default_rng(0).permutation(8)]
-    steady, mixed = (redraw_protocol(model, clip[None], steps=80) for clip in (sweep, shuffled))
+    steady, mixed = (inversion_protocol(model, clip[None], steps=80) for clip in (sweep, shuffled))
     assert abs(steady.psnr - mixed.psnr) < 2
     assert steady.order < 0.6 < 0.75 < mixed.order
     still = np.broadcast_to(sweep.mean(axis=0).round().astype(np.uint8), sweep.shape)

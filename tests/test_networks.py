@@ -58,7 +58,7 @@ def test_shapes_and_ranges(norm, width, channels, rng):
 def test_the_strides_of_the_tables(rng):
     """8 → 16 → 32 → 64 and back, which fixes the padding that the paper leaves out."""
     x = torch.zeros(1, 128, 8, 8)
-    for layer in Generator(SPACE).eval().draw:
+    for layer in Generator(SPACE).eval().decoder:
         x = layer(x)
         if isinstance(layer, nn.ConvTranspose2d):
             assert (layer.kernel_size, layer.stride, layer.padding) == ((4, 4), (2, 2), (1, 1))
@@ -67,7 +67,7 @@ def test_the_strides_of_the_tables(rng):
 
 def test_width_scales_every_hidden_layer():
     wide, narrow = Generator(SPACE, width=1.0), Generator(SPACE, width=0.25)
-    assert narrow.embed[0].out_features == 256 and narrow.draw[0].in_channels == 32
+    assert narrow.embed[0].out_features == 256 and narrow.decoder[0].in_channels == 32
     assert sum(p.numel() for p in narrow.parameters()) < sum(p.numel() for p in wide.parameters()) / 14
 
 

@@ -18,8 +18,8 @@ from scipy.stats import spearmanr
 import animlab
 from animlab import losses
 from animlab.frames import to_tensor
+from animlab.metrics.reading import following
 from animlab.presets import PRESETS, Preset, find_preset
-from animlab.reading import following
 from animlab.step import train_step
 
 ROOT = Path(__file__).parent.parent

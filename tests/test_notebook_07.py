@@ -11,7 +11,7 @@ from lessons import answers, cells
 from PIL import Image
 
 from animlab import metrics
-from animlab.baselines.comparison import GROUNDS
+from animlab.baselines.comparison import BENCHMARKS
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOK = nbformat.read(ROOT / "notebooks" / "07_comparisons.ipynb", as_version=4)
@@ -26,8 +26,8 @@ def names():
     def mean(data, who, key):
         return float(np.mean([row[key] for row in TABLE["runs"] if (row["data"], row["who"]) == (data, who)]))
 
-    actions, _ = GROUNDS["actions"].load()
-    found = {"np": np, "torch": torch, "metrics": metrics, "GROUNDS": GROUNDS, "table": TABLE, "mean": mean}
+    actions, _ = BENCHMARKS["actions"].load()
+    found = {"np": np, "torch": torch, "metrics": metrics, "BENCHMARKS": BENCHMARKS, "table": TABLE, "mean": mean}
     return found | {"actions": actions, "train_frames": actions.frames}
 
 
@@ -80,7 +80,7 @@ def test_a_wrong_answer_is_turned_down(names, exercise, answer, message, how):
 
 def test_the_table_holds_everybody_with_all_seeds():
     found = [(row["data"], row["who"], row["seed"]) for row in TABLE["runs"]]
-    everybody = [(data, name) for data, ground in GROUNDS.items() for name in [*ground.rivals, "real"]]
+    everybody = [(data, name) for data, ground in BENCHMARKS.items() for name in [*ground.rivals, "real"]]
     assert sorted(found) == sorted((*who, seed) for who in everybody for seed in range(TABLE["seeds"]))
     for row in TABLE["runs"]:
         assert row["score"] == pytest.approx(metrics.animation_score(row["psnr"], row["ssim"], row["fd"]), rel=1e-3)
@@ -101,9 +101,9 @@ def test_the_longer_fight_begins_where_the_short_one_ended():
             assert row["score"] == pytest.approx(metrics.animation_score(row["psnr"], row["ssim"], row["fd"]), rel=1e-3)
 
 
-@pytest.mark.parametrize("data", GROUNDS)
+@pytest.mark.parametrize("data", BENCHMARKS)
 def test_the_pictures_hold_four_clips_of_everybody(data):
     longer = {f"{row['who']}_long" for row in TABLE["long"] if row["data"] == data}
-    for name in [*GROUNDS[data].rivals, "real", *longer]:
+    for name in [*BENCHMARKS[data].rivals, "real", *longer]:
         with Image.open(ROOT / "data" / "results" / "comparisons" / f"{data}_{name}.jpg") as picture:
             assert picture.size == (16 * 64, 4 * 64)

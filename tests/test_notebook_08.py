@@ -12,8 +12,8 @@ from lessons import answers, cells
 from torch import nn
 
 from animlab.baselines import mocogan, tgan
-from animlab.baselines.costs import Meter, cost
-from animlab.baselines.subjects import SUBJECTS, subject
+from animlab.baselines.cost_models import COST_MODELS, cost_model
+from animlab.baselines.costs import FlopCounter, cost
 from animlab.networks import Discriminator, Generator
 
 ROOT = Path(__file__).parent.parent
@@ -24,7 +24,7 @@ SOLUTIONS = nbformat.read(ROOT / "notebooks" / "solutions" / "08_computation.ipy
 @pytest.fixture(scope="module")
 def names():
     """What a check cell finds: the notebook's imports and its own definitions."""
-    found = {"torch": torch, "nn": nn, "math": math, "Meter": Meter, "cost": cost, "frames": 16, "gpu": 5}
+    found = {"torch": torch, "nn": nn, "math": math, "FlopCounter": FlopCounter, "cost": cost, "frames": 16, "gpu": 5}
     for source in cells(NOTEBOOK, "definition"):
         exec(source, found)
     found["moco"] = cost("mocogan")
@@ -33,12 +33,12 @@ def names():
 
 @pytest.mark.parametrize("name", ["tgan", "mocogan", "pix2pix", "ours"])
 def test_counting_by_hand_is_the_meters_counting(names, name):
-    it = subject(name)
+    it = cost_model(name)
     clip = torch.rand(1, 3, 16, 64, 64)
     nets = SimpleNamespace(draw=nn.ModuleList(it.generators), judge=nn.ModuleList(it.discriminators))
     for net, work in ((nets.draw, it.draw), (nets.judge, lambda: it.judge(clip))):
         net.eval().forward = work
-        with torch.no_grad(), Meter(net) as meter:
+        with torch.no_grad(), FlopCounter(net) as meter:
             work()
         assert names["by_hand"](net) == meter.multiply_adds.total()
 
@@ -50,12 +50,12 @@ def test_the_ratio_is_that_of_the_discriminators(names):
     clip = torch.rand(1, 3, 16, 64, 64)
     deep = nn.Sequential(*mocogan.VideoDiscriminator().layers[:-1])
     assert names["ratio"](16) == pytest.approx(names["by_hand"](deep, clip) / in_2d)
-    assert names["ratio"](16, 4, 2, 1) == pytest.approx(names["by_hand"](tgan.Critic().look.eval(), clip) / in_2d)
+    assert names["ratio"](16, 4, 2, 1) == pytest.approx(names["by_hand"](tgan.Critic().features.eval(), clip) / in_2d)
 
 
 def test_the_step_of_the_notebook_is_ours(names):
     """3 g + 8 d less the gradients of inputs that nobody asks for: D's first layer thrice a frame, G's first once."""
-    it = subject("ours", batch=4)
+    it = cost_model("ours", batch=4)
     (g,), (d,) = it.generators, it.discriminators
     assert isinstance(g, Generator) and isinstance(d, Discriminator)
     first_of_d, first_of_g = 4 * 3 * 32 * 16 * 32 * 32, 4 * 18 * 1024
@@ -123,7 +123,7 @@ def test_a_wrong_answer_is_turned_down(names, exercise, answer, message, how):
 
 def test_the_table_is_whole_and_counts_what_the_library_counts():
     table = json.loads((ROOT / "data" / "results" / "costs.json").read_text(encoding="utf-8"))
-    assert list(table["models"]) == list(SUBJECTS) and list(table["layers"]) == ["conv 2-D", "conv 3-D"]
+    assert list(table["models"]) == list(COST_MODELS) and list(table["layers"]) == ["conv 2-D", "conv 3-D"]
     for name, row in table["models"].items():
         found = cost(name)
         assert (row["step_multiply_adds"], row["seen"]) == (found.step.total(), found.seen)

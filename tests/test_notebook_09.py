@@ -136,9 +136,9 @@ def test_the_average_by_hand_is_that_of_fit(nb):
     state = animlab.training._start(clips, SPACE, preset, 3, 0, 0.1, "fp32", "cpu")
     average = deepcopy(state.generator)
     for step in range(1, 4):
-        state.advance(frames)
+        state.train_step(frames)
         nb.follow(average, state.generator, 0.9, step)
-    for mine, theirs in zip(average.parameters(), state.average.parameters(), strict=True):
+    for mine, theirs in zip(average.parameters(), state.g_ema.parameters(), strict=True):
         assert torch.allclose(mine, theirs, atol=1e-6)
 
 

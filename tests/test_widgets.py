@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import animlab
-from animlab import widgets
 from animlab.animation import to_png
+from animlab.widgets import player as widgets
 
 
 def model_of(n_z=4, n_d=3, n_c=3, channels=3):

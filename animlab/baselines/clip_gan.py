@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..metrics.redrawing import SEARCH, TRIES, RedrawnClip, check_task, descend
-from .windows import Windows
+from ..metrics.inversion import SEARCH, TRIES, Reconstruction, check_task, descend
+from .clip_sampler import ClipSampler
 
 BATCH = 16  # clips drawn at once: bounds memory
 
@@ -47,9 +47,9 @@ class ClipGAN(nn.Module, ABC):
 
     @abstractmethod
     def train_step(
-        self, windows: Windows, optimizers: dict[str, torch.optim.Optimizer], rng: torch.Generator
+        self, sampler: ClipSampler, optimizers: dict[str, torch.optim.Optimizer], rng: torch.Generator
     ) -> dict[str, Tensor]:
-        """One step on clips that `windows` draws; the losses as detached scalars."""
+        """One step on clips that `sampler` draws; the losses as detached scalars."""
 
     @abstractmethod
     def noise(self, n: int, frames: int, rng: torch.Generator, d: int | None) -> dict[str, Tensor]:
@@ -93,10 +93,10 @@ class ClipGAN(nn.Module, ABC):
             parts.append(self.to_levels(self.draw(min(BATCH, n - i), frames, rng, d)))
         return np.concatenate(parts)
 
-    def redraw(self, clip: np.ndarray, steps: int = 60, seed: int = 0) -> RedrawnClip:
+    def invert(self, clip: np.ndarray, steps: int = 60, seed: int = 0) -> Reconstruction:
         """The model's own clip that comes nearest to a given one, uint8 (T, 64, 64, C), found through its noise.
 
-        As metrics.redraw finds labels: Adam on the mean squared error, within the bounds of `limits`, from the best of
+        As metrics.invert finds labels: Adam on the mean squared error, within the bounds of `limits`, from the best of
         64 random clips of each category; after three tenths of the steps the best category goes on alone. The same seed
         gives the same answer. Raises ValueError for clips that the model cannot draw.
         """
@@ -126,7 +126,7 @@ class ClipGAN(nn.Module, ABC):
             best = found.argmin()
             noise = {name: value[best, None] for name, value in (fixed | dict(zip(self.limits, moved))).items()}
         with torch.no_grad():
-            return RedrawnClip.of(self.to_levels(self.paint(noise, frames))[0], clip)
+            return Reconstruction.of(self.to_levels(self.paint(noise, frames))[0], clip)
 
     def animate(self, frames: int = 16, seed: int = 0, d: int | None = None) -> np.ndarray:
         """One clip, uint8 (frames, 64, 64, C): what `sample` gives, for one."""

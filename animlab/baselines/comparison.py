@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from .. import metrics
+from ..backend.device import Precision
 from ..datasets import Clips, load_dataset
 from ..labels import LabelSpace
-from ..machine import Precision
 from ..metrics.clip_features import cosine_series
 from ..metrics.matching import windows
 from ..model import Model
@@ -25,7 +25,7 @@ Source = Model | ClipGAN | Clips
 
 
 @dataclass(frozen=True)
-class Contender:
+class Method:
     """Somebody who takes part, at published settings.
 
     title: as tables and figures name it. model: of baselines.MODELS; for ours None, with a preset and label sizes.
@@ -48,7 +48,7 @@ class Contender:
 
 
 @dataclass(frozen=True)
-class Ground:
+class Benchmark:
     """A data set to be compared on.
 
     length, real_frames: of the paper's protocol, frames of an animation and real frames that FD is held against.
@@ -61,31 +61,31 @@ class Ground:
     real_frames: int
     held_out: float
     stride: int
-    rivals: dict[str, Contender]
+    rivals: dict[str, Method]
 
     def load(self) -> tuple[Clips, Clips]:
         """The clips that everybody is trained on, and those that nobody is."""
         return load_dataset(self.dataset, progress=False).split(self.held_out, seed=0)
 
 
-GROUNDS = {
-    "actions": Ground(  # Tab. 4
+BENCHMARKS = {
+    "actions": Benchmark(  # Tab. 4
         "actions", 10, 7_000, 0.2, 2,
         {
-            "mocogan": Contender("MoCoGAN", "mocogan"),
-            "mocogan-32": Contender("MoCoGAN, 32 clips", "mocogan-32"),
-            "paper": Contender("ours, paper", preset="paper", space=LabelSpace(8, 5, 5)),
-            "stable": Contender("ours, stable", preset="stable", space=LabelSpace(8, 5, 5)),
+            "mocogan": Method("MoCoGAN", "mocogan"),
+            "mocogan-32": Method("MoCoGAN, 32 clips", "mocogan-32"),
+            "paper": Method("ours, paper", preset="paper", space=LabelSpace(8, 5, 5)),
+            "stable": Method("ours, stable", preset="stable", space=LabelSpace(8, 5, 5)),
         },
     ),
-    "moving-mnist": Ground(  # Tab. 5; 9,000 of the 10,000 clips are trained on, as in the paper
+    "moving-mnist": Benchmark(  # Tab. 5; 9,000 of the 10,000 clips are trained on, as in the paper
         "moving-mnist", 5, 20_000, 0.1, 1,
         {
-            "tgan-z1": Contender("TGAN (z1)", "tgan-z1", precision="fp32"),
-            "tgan": Contender("TGAN (z1, z2)", "tgan", precision="fp32"),
-            "paper": Contender("ours, paper, n_d 20, n_c 20", preset="paper", space=LabelSpace(8, 20, 20)),
-            "stable-10-20": Contender("ours, n_d 10, n_c 20", preset="stable-on-black", space=LabelSpace(8, 10, 20)),
-            "stable-20-20": Contender("ours, n_d 20, n_c 20", preset="stable-on-black", space=LabelSpace(8, 20, 20)),
+            "tgan-z1": Method("TGAN (z1)", "tgan-z1", precision="fp32"),
+            "tgan": Method("TGAN (z1, z2)", "tgan", precision="fp32"),
+            "paper": Method("ours, paper, n_d 20, n_c 20", preset="paper", space=LabelSpace(8, 20, 20)),
+            "stable-10-20": Method("ours, n_d 10, n_c 20", preset="stable-on-black", space=LabelSpace(8, 10, 20)),
+            "stable-20-20": Method("ours, n_d 20, n_c 20", preset="stable-on-black", space=LabelSpace(8, 20, 20)),
         },
     ),
 }  # fmt: skip
@@ -103,18 +103,18 @@ def draw(source: Source, n: int, frames: int, seed: int, stride: int = 1) -> np.
     return windows(source, stride * frames, n, np.random.default_rng(seed))[0][:, ::stride]
 
 
-class Judge:
+class Evaluator:
     """Measures everybody alike: real clips too, which say how good a number can get.
 
-    >>> train, held_out = GROUNDS["actions"].load()
-    >>> judge = Judge(GROUNDS["actions"], train, held_out)
+    >>> train, held_out = BENCHMARKS["actions"].load()
+    >>> judge = Evaluator(BENCHMARKS["actions"], train, held_out)
     >>> judge.match(model, count=16)["ssim"], judge.distances(model)["motion"]
     >>> judge.match(held_out, count=16)["ssim"]                      # the same of real clips that nobody has seen
 
     Features are those of the small network that comes with the project, so no distance is an FID.
     """
 
-    def __init__(self, ground: Ground, train: Clips, held_out: Clips, seed: int = 0) -> None:
+    def __init__(self, ground: Benchmark, train: Clips, held_out: Clips, seed: int = 0) -> None:
         self.ground, self.held_out, self.seed = ground, held_out, seed
         end = train.clips[:SEARCHED][-1]
         self.train = Clips(train.frames[: end["start"] + end["length"]], train.clips[:SEARCHED], train.name)
@@ -149,10 +149,10 @@ class Judge:
             "motion": metrics.frechet_distance(clips[:, size:], real_clips[:, size:]),
         }  # fmt: skip
 
-    def redraw(self, model: Model | ClipGAN, count: int = 4, steps: int = 60) -> dict[str, float]:
-        """The stricter protocol, redraw_protocol, on held-out clips; the same for stills, each clip's mean frame."""
+    def invert(self, model: Model | ClipGAN, count: int = 4, steps: int = 60) -> dict[str, float]:
+        """The stricter protocol, inversion_protocol, on held-out clips; the same for stills, each clip's mean frame."""
         clips = draw(self.held_out, count, self.ground.length, self.seed)
-        found = metrics.redraw_protocol(model, clips, steps, self.seed)
+        found = metrics.inversion_protocol(model, clips, steps, self.seed)
         return {
             "redraw_psnr": found.psnr, "redraw_ssim": found.ssim,
             "still_psnr": found.still_psnr, "still_ssim": found.still_ssim,

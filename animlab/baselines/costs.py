@@ -4,7 +4,7 @@
 >>> found.drawn["conv 2-D"], found.step.total(), found.peak
 
 Counting happens on the device "meta", where tensors have shapes and no numbers: a step that would take a minute is
-counted in a fraction of a second. `Meter` counts what really runs as well.
+counted in a fraction of a second. `FlopCounter` counts what really runs as well.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from .subjects import subject
+from .cost_models import cost_model
 
 KINDS = ("conv 1-D", "conv 2-D", "conv 3-D, depth 1", "conv 3-D", "recurrent", "linear")
 
 
-class Meter(TorchDispatchMode):
+class FlopCounter(TorchDispatchMode):
     """Counts what runs inside the `with`: multiply-adds by kind of layer, and the most bytes that live at one time.
 
     nets: the networks that will run; their weights count as alive from the start, with their gradients and what
@@ -140,22 +140,22 @@ class Cost:
 def cost(name: str, frames: int = 16, size: int = 64, batch: int | None = None) -> Cost:
     """Counts a model of Tab. 6 for clips of `frames` frames of size × size; nothing is computed but shapes.
 
-    The arguments are those of `subjects.subject`.
+    The arguments are those of `cost_models.cost_model`.
     """
     with torch.device("meta"), WithoutNumbers():
-        it = subject(name, frames, size, batch)
+        it = cost_model(name, frames, size, batch)
         nets = [*it.generators, *it.discriminators]
         for net in nets:
             net.eval()
         with torch.no_grad():
-            with Meter(*nets) as drawn:
+            with FlopCounter(*nets) as drawn:
                 clip = it.draw()
-            with Meter(*nets) as judged:
+            with FlopCounter(*nets) as judged:
                 it.judge(clip)
         for net in nets:
             net.train()
         it.step()  # only then have the weights gradients, and the optimisers what they store
-        with Meter(*nets, optimizers=it.optimizers) as step:
+        with FlopCounter(*nets, optimizers=it.optimizers) as step:
             it.step()
     counts = drawn.multiply_adds, judged.multiply_adds, step.multiply_adds
     return Cost(parameters(*it.generators), parameters(*it.discriminators), *counts, it.seen, step.start, step.peak)

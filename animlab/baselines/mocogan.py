@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..losses import fake_loss, generator_loss, real_loss
-from ..metrics.redrawing import Z_LIMIT
+from ..metrics.inversion import Z_LIMIT
 from ..networks import LEAK, scaled
 from .clip_gan import ClipGAN
-from .windows import Windows
+from .clip_sampler import ClipSampler
 
 CONTENT, MOTION = 50, 10  # dimensions of the latent parts; the category's is the number of classes
 ADAM: dict[str, Any] = {"lr": 2e-4, "betas": (0.5, 0.999), "weight_decay": 1e-5}
@@ -151,14 +151,14 @@ class MoCoGAN(ClipGAN):
         return {name: torch.optim.Adam(net.parameters(), **ADAM, fused=True) for name, net in nets.items()}
 
     def train_step(
-        self, windows: Windows, optimizers: dict[str, torch.optim.Optimizer], rng: torch.Generator
+        self, sampler: ClipSampler, optimizers: dict[str, torch.optim.Optimizer], rng: torch.Generator
     ) -> dict[str, Tensor]:
         """Image D, then video D, then G, each with fakes of its own; the classes of real clips teach video D's logits.
 
         losses: image_d_loss, video_d_loss, real_category (the part of video_d_loss that is told the classes), g_loss,
         fake_category (the part of g_loss that asks G for its category).
         """
-        real_images = self.to_values(windows.draw_frames(self.images, rng))
+        real_images = self.to_values(sampler.draw_frames(self.images, rng))
         with torch.no_grad():
             fake_images = self._images(rng)
         with self.autocast():
@@ -166,7 +166,7 @@ class MoCoGAN(ClipGAN):
         image_d_loss = real_loss(real) + fake_loss(fake)
         _descend(image_d_loss, optimizers["image_d"])
 
-        frames, classes = windows.draw(self.clips, rng)
+        frames, classes = sampler.draw(self.clips, rng)
         real_clips = self.to_values(frames).transpose(1, 2)  # (N, C, T, 64, 64)
         with torch.no_grad():
             fake_clips, _ = self._clips(rng)

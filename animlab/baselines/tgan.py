@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ..networks import LEAK, scaled
 from .clip_gan import ClipGAN
-from .windows import Windows
+from .clip_sampler import ClipSampler
 
 LATENT = 100  # dimensions of z_slow and of each z_fast
 CLIP_EVERY = 5  # steps
@@ -75,16 +75,16 @@ class Critic(nn.Module):
     def __init__(self, channels: int = 3, width: float = 1.0) -> None:
         super().__init__()
         c1, c2, c3, c4 = (scaled(width, n) for n in (64, 128, 256, 512))
-        self.look = nn.Sequential(
+        self.features = nn.Sequential(
             nn.Conv3d(channels, c1, 4, 2, 1), nn.LeakyReLU(LEAK),                                  # (64, 8, 32, 32)
             nn.Conv3d(c1, c2, 4, 2, 1), without_beta(nn.BatchNorm3d(c2)), nn.LeakyReLU(LEAK),      # (128, 4, 16, 16)
             nn.Conv3d(c2, c3, 4, 2, 1), without_beta(nn.BatchNorm3d(c3)), nn.LeakyReLU(LEAK),      # (256, 2, 8, 8)
             nn.Conv3d(c3, c4, 4, 2, 1), without_beta(nn.BatchNorm3d(c4)), nn.LeakyReLU(LEAK),      # (512, 1, 4, 4)
         )  # fmt: skip
-        self.judge = nn.Conv2d(c4, 1, 4)
+        self.head = nn.Conv2d(c4, 1, 4)
 
     def forward(self, clips: Tensor) -> Tensor:
-        return self.judge(self.look(clips)[:, :, 0]).flatten(1).float()
+        return self.head(self.features(clips)[:, :, 0]).flatten(1).float()
 
     @torch.no_grad()
     def clip_singular_values(self) -> None:
@@ -146,13 +146,13 @@ class TGAN(ClipGAN):
         }
 
     def train_step(
-        self, windows: Windows, optimizers: dict[str, torch.optim.Optimizer], rng: torch.Generator
+        self, sampler: ClipSampler, optimizers: dict[str, torch.optim.Optimizer], rng: torch.Generator
     ) -> dict[str, Tensor]:
         """G, F and D move at once on the same fakes: one backward pass of E[D(fake)] - E[D(real)] serves all three.
 
         losses: d_loss, that difference (its negative estimates the Wasserstein distance), and g_loss = -E[D(fake)].
         """
-        frames, _ = windows.draw(self.clips, rng)
+        frames, _ = sampler.draw(self.clips, rng)
         real = self.to_values(frames).transpose(1, 2)  # (N, C, T, 64, 64)
         with self.autocast():
             fake_score = self.critic(self.draw(self.clips, self.length, rng, None)).mean()

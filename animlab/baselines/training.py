@@ -14,15 +14,15 @@ import numpy as np
 import torch
 
 from .. import checkpoints
+from ..backend.device import Precision, choose_precision, keep_freed_memory
+from ..backend.distributed import Processes
 from ..datasets import Clips
-from ..machine import Precision, choose_precision, keep_freed_memory
-from ..processes import Processes
-from ..state import TrainingDiverged, check_same, optimizer_tensors, restore_optimizer
+from ..trainer import TrainingDiverged, check_same, optimizer_tensors, restore_optimizer
 from ..training import Callback, Run, check_frames, train
 from .clip_gan import ClipGAN
+from .clip_sampler import ClipSampler
 from .mocogan import MoCoGAN
 from .tgan import TGAN
-from .windows import Windows
 
 MODELS: dict[str, Callable[..., ClipGAN]] = {
     "mocogan": MoCoGAN,  # 10 images and 3 clips a step, the published program's defaults
@@ -86,11 +86,11 @@ def fit(
 
 @dataclass
 class ClipTraining:
-    """Everything that a next step depends on, as TrainingState is for our model."""
+    """Everything that a next step depends on, as Trainer is for our model."""
 
     gan: ClipGAN
     optimizers: dict[str, torch.optim.Optimizer]
-    windows: Windows
+    sampler: ClipSampler
     rng: torch.Generator
     settings: dict[str, Any]
     processes: Processes
@@ -103,14 +103,14 @@ class ClipTraining:
     ) -> ClipTraining:
         """Fresh networks from the seed. The caller's random state is left alone."""
         kind = CLASSES["MoCoGAN" if model.startswith("mocogan") else "TGAN"]
-        windows = Windows(clips, kind.length, kind.stride)
-        options = {"categories": windows.categories} if kind is MoCoGAN else {}
+        sampler = ClipSampler(clips, kind.length, kind.stride)
+        options = {"categories": sampler.categories} if kind is MoCoGAN else {}
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(settings["seed"])
             gan = MODELS[model](channels=clips.frames.shape[3], width=width, **options).to(processes.device)
         gan.card, gan.bf16 = settings, settings["precision"] == "bf16"
         rng = torch.Generator(processes.device).manual_seed(settings["seed"])
-        return cls(gan, gan.optimizers(), windows, rng, settings, processes)
+        return cls(gan, gan.optimizers(), sampler, rng, settings, processes)
 
     @property
     def batch(self) -> int:
@@ -122,10 +122,10 @@ class ClipTraining:
         """Of the networks."""
         return self.gan.config["width"]
 
-    def advance(self, frames: np.ndarray) -> dict[str, float]:
-        """One step; `frames` are those that the windows were made for."""
+    def train_step(self, frames: np.ndarray) -> dict[str, float]:
+        """One step; `frames` are those that the sampler was made for."""
         self.gan.train()
-        losses = self.gan.train_step(self.windows, self.optimizers, self.rng)
+        losses = self.gan.train_step(self.sampler, self.optimizers, self.rng)
         self.step += 1
         return {name: value.item() for name, value in losses.items()}
 

@@ -14,18 +14,18 @@ from .evaluate import evaluate
 from .features import Features, NotInceptionWarning, load_features
 from .images import psnr, ssim
 from .influence import Influence, influence, label_influence, real_influence
+from .inversion import Inversion, invert
 from .label_measures import DCI, Agreement, Smoothness, agreement, dci, mig, monotonicity, sap, settling, smoothness
 from .matching import Copying, Match, Matcher, best_match, copying, nearest_frames
 from .protocols import (
     AnimationProtocol,
     AnimationScores,
-    RedrawScores,
+    InversionScores,
     animation_protocol,
+    animation_score,
+    inversion_protocol,
     random_sweeps,
-    redraw_protocol,
 )
-from .redrawing import Redrawn, redraw
-from .score import animation_score
 
 __all__ = [
     "DCI",
@@ -36,12 +36,12 @@ __all__ = [
     "Estimate",
     "Features",
     "Influence",
+    "Inversion",
+    "InversionScores",
     "Match",
     "Matcher",
     "NotInceptionWarning",
     "PrecisionRecall",
-    "RedrawScores",
-    "Redrawn",
     "Smoothness",
     "Statistics",
     "agreement",
@@ -55,6 +55,8 @@ __all__ = [
     "frechet_distance",
     "inception_score",
     "influence",
+    "inversion_protocol",
+    "invert",
     "kernel_distance",
     "label_influence",
     "load_features",
@@ -65,8 +67,6 @@ __all__ = [
     "psnr",
     "random_sweeps",
     "real_influence",
-    "redraw",
-    "redraw_protocol",
     "sap",
     "settling",
     "smoothness",

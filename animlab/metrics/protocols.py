@@ -15,9 +15,8 @@ from ..model import Model
 from .distances import Statistics, frechet_distance
 from .features import Features, Rows, load_features
 from .images import psnr, ssim
+from .inversion import Inversion, Reconstruction, invert
 from .matching import Match, Matcher, windows
-from .redrawing import Redrawn, RedrawnClip, redraw
-from .score import animation_score
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,13 @@ class AnimationScores:
     frames: int
     real_frames: int
     matches: tuple[Match, ...]
+
+
+def animation_score(psnr: float, ssim: float, fid: float, alpha: float = 20.0, beta: float = 1.0) -> float:
+    """Eq. 10: s = PSNR + α·SSIM + β / FID; psnr in dB, ssim in [-1, 1], fid above 0. Higher is better."""
+    if not fid > 0:
+        raise ValueError(f"The animation score divides by FID, which must be above 0, got {fid}.")
+    return psnr + alpha * ssim + beta / fid
 
 
 class AnimationProtocol:
@@ -178,8 +184,8 @@ def animation_protocol(
 
 
 @dataclass(frozen=True)
-class RedrawScores:
-    """How well held-out real clips were redrawn: means over clips, *_std over clips, one entry of `redrawn` a clip.
+class InversionScores:
+    """How well held-out real clips were redrawn: means over clips, *_std over clips, one of `reconstructions` each.
 
     psnr (dB), ssim: redrawn frames against the clip's own. still_psnr, still_ssim: the clip's mean frame, one picture
     that never moves, against the same: a redrawn clip below it has lost more by its drawing than it gained by its
@@ -194,44 +200,44 @@ class RedrawScores:
     still_psnr: float
     still_ssim: float
     order: float
-    redrawn: tuple[RedrawnClip, ...]
+    reconstructions: tuple[Reconstruction, ...]
 
 
-class Redrawer(Protocol):
+class Inverter(Protocol):
     """A model that finds by itself what redraws a clip: a ClipGAN of animlab.baselines."""
 
-    def redraw(self, clip: np.ndarray, steps: int = 60, seed: int = 0) -> RedrawnClip: ...
+    def invert(self, clip: np.ndarray, steps: int = 60, seed: int = 0) -> Reconstruction: ...
 
 
-def redraw_protocol(model: Model | Redrawer, clips: np.ndarray, steps: int = 60, seed: int = 0) -> RedrawScores:
+def inversion_protocol(model: Model | Inverter, clips: np.ndarray, steps: int = 60, seed: int = 0) -> InversionScores:
     """The stricter protocol: the model has to redraw given clips, uint8 (Q, T, H, W, C), that it was not trained on.
 
-    Nothing is chosen to suit the model: every clip counts, and leaving out whole kinds of motion shows. See `redraw`
+    Nothing is chosen to suit the model: every clip counts, and leaving out whole kinds of motion shows. See `invert`
     for how labels are found. A ten-frame clip of the actions takes a few seconds on a CPU.
     """
     if clips.ndim != 5 or clips.shape[1] < 3:
         raise ValueError(f"Clips to redraw are uint8 (Q, at least 3 frames, H, W, C), got {clips.shape}.")
-    redrawn = tuple(
-        redraw(model, clip, steps, seed) if isinstance(model, Model) else model.redraw(clip, steps, seed)
+    found = tuple(
+        invert(model, clip, steps, seed) if isinstance(model, Model) else model.invert(clip, steps, seed)
         for clip in clips
     )
     stills = [np.broadcast_to(clip.mean(axis=0).round().astype(np.uint8), clip.shape) for clip in clips]
-    p = np.array([psnr(found.frames, clip).mean() for found, clip in zip(redrawn, clips)])
-    s = np.array([ssim(found.frames, clip).mean() for found, clip in zip(redrawn, clips)])
+    p = np.array([psnr(found.frames, clip).mean() for found, clip in zip(found, clips)])
+    s = np.array([ssim(found.frames, clip).mean() for found, clip in zip(found, clips)])
     rng = np.random.default_rng(seed)
-    labelled = [found for found in redrawn if isinstance(found, Redrawn)]
+    labelled = [found for found in found if isinstance(found, Inversion)]
     taken = sum(found.step for found in labelled)
     shuffled = sum(_shuffled_step(found, rng) for found in labelled)
-    return RedrawScores(
+    return InversionScores(
         psnr=float(p.mean()), psnr_std=_std(p), ssim=float(s.mean()), ssim_std=_std(s),
         still_psnr=float(np.mean([psnr(still, clip).mean() for still, clip in zip(stills, clips)])),
         still_ssim=float(np.mean([ssim(still, clip).mean() for still, clip in zip(stills, clips)])),
-        order=taken / shuffled if shuffled > 0 else float("nan"), redrawn=redrawn,
+        order=taken / shuffled if shuffled > 0 else float("nan"), reconstructions=found,
     )  # fmt: skip
 
 
-def _shuffled_step(found: Redrawn, rng: np.random.Generator, times: int = 20) -> float:
-    """Redrawn.step of the same labels in random order, mean over `times` orders."""
+def _shuffled_step(found: Inversion, rng: np.random.Generator, times: int = 20) -> float:
+    """Inversion.step of the same labels in random order, mean over `times` orders."""
     labels = found.labels
     orders = [torch.from_numpy(rng.permutation(len(labels))) for _ in range(times)]
     return float(np.mean([replace(found, labels=labels[order]).step for order in orders]))

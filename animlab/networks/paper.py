@@ -37,14 +37,14 @@ class Generator(Network):
             nn.Linear(hidden, c1 * 8 * 8), nn.BatchNorm1d(c1 * 8 * 8), nn.ReLU(),
             nn.Unflatten(1, (c1, 8, 8)),
         )  # fmt: skip
-        self.draw = nn.Sequential(
+        self.decoder = nn.Sequential(
             nn.ConvTranspose2d(c1, c2, 4, 2, 1), nn.BatchNorm2d(c2), nn.ReLU(),  # (N, 64, 16, 16)
             nn.ConvTranspose2d(c2, c3, 4, 2, 1), nn.BatchNorm2d(c3), nn.ReLU(),  # (N, 32, 32, 32)
             nn.ConvTranspose2d(c3, channels, 4, 2, 1), nn.Tanh(),                # (N,  C, 64, 64)
         )  # fmt: skip
 
     def forward(self, labels: Labels) -> Tensor:
-        return self.draw(self.embed(join_labels(labels, self.centre_c)))
+        return self.decoder(self.embed(join_labels(labels, self.centre_c)))
 
 
 class Discriminator(Network):
@@ -67,17 +67,17 @@ class Discriminator(Network):
         def linear(*shape: int) -> nn.Module:
             return Spectral(nn.Linear(*shape)) if norm == "spectral" else nn.Linear(*shape)  # type: ignore[arg-type]
 
-        self.look = nn.Sequential(
+        self.features = nn.Sequential(
             conv(channels, c1, 4, 2, 1), nn.LeakyReLU(LEAK),                                         # (N, 32, 32, 32)
             conv(c1, c2, 4, 2, 1), nn.LeakyReLU(LEAK),                                               # (N, 64, 16, 16)
             conv(c2, c3, 4, 2, 1), nn.BatchNorm2d(c3) if batch else nn.Identity(), nn.LeakyReLU(LEAK),  # (N, 128, 8, 8)
             nn.Flatten(),
             linear(c3 * 8 * 8, hidden), nn.BatchNorm1d(hidden) if batch else nn.Identity(), nn.LeakyReLU(LEAK),
         )  # fmt: skip
-        self.judge = linear(hidden, 1 + space.n_d + space.n_c)
+        self.head = linear(hidden, 1 + space.n_d + space.n_c)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return split_heads(self.judge(self.look(frames)), self.space, self.centre_c)
+        return split_heads(self.head(self.features(frames)), self.space, self.centre_c)
 
 
 class Spectral(nn.Module):

@@ -43,11 +43,11 @@ class Generator(Network):
         layers: list[nn.Module] = [Block(first)]
         for before, after in pairwise(levels):
             layers += [convolution(before, after, 1), Enlarge(), Block(after)]
-        self.draw = nn.Sequential(*layers, nn.LeakyReLU(LEAK), convolution(last, channels, 3, gain=0.5))
+        self.decoder = nn.Sequential(*layers, nn.LeakyReLU(LEAK), convolution(last, channels, 3, gain=0.5))
 
     def forward(self, labels: Labels) -> Tensor:
         x = self.embed(join_labels(labels, self.centre_c))
-        return self.draw(x.contiguous(memory_format=torch.channels_last))
+        return self.decoder(x.contiguous(memory_format=torch.channels_last))
 
 
 class Discriminator(Network):
@@ -63,13 +63,13 @@ class Discriminator(Network):
         layers: list[nn.Module] = [convolution(channels, first, 4, stride=2), Block(first)]  # (N, 48, 32, 32)
         for before, after in pairwise(levels):
             layers += [nn.AvgPool2d(2), convolution(before, after, 1), Block(after)]
-        self.look = nn.Sequential(
+        self.features = nn.Sequential(
             *layers, nn.LeakyReLU(LEAK), nn.Flatten(), nn.Linear(last * 4 * 4, HIDDEN), nn.LeakyReLU(LEAK)
         )
-        self.judge = nn.Linear(HIDDEN, 1 + space.n_d + space.n_c)
+        self.head = nn.Linear(HIDDEN, 1 + space.n_d + space.n_c)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return split_heads(self.judge(self.look(frames)), self.space, self.centre_c)
+        return split_heads(self.head(self.features(frames)), self.space, self.centre_c)
 
 
 class Block(nn.Module):

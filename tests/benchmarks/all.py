@@ -28,7 +28,7 @@ import numpy as np
 import torch
 
 import animlab
-from animlab.machine import choose_precision
+from animlab.backend.device import choose_precision
 
 TABLE = Path(__file__).parents[2] / "data" / "results" / "bench.json"
 

@@ -194,9 +194,9 @@ def redraw(data: str, models: Models) -> list[dict[str, Any]]:
         tasks.append(("shipped", "seen", mine, windows(clips, length, CLIPS, rng)[0]))
     rows = []
     for who, which, one, targets in tasks:
-        found = metrics.redraw_protocol(one, targets, STEPS)
-        row = {k: v for k, v in vars(found).items() if k != "redrawn"}
-        each = [metrics.psnr(again.frames, clip).mean() for again, clip in zip(found.redrawn, targets)]
+        found = metrics.inversion_protocol(one, targets, STEPS)
+        row = {k: v for k, v in vars(found).items() if k != "reconstructions"}
+        each = [metrics.psnr(again.frames, clip).mean() for again, clip in zip(found.reconstructions, targets)]
         rows.append({"data": data, "who": who, "clips": which} | row | {"each_psnr": each})
         print(rows[-1], flush=True)
     return rows

@@ -27,10 +27,10 @@ import numpy as np
 import torch
 
 import animlab
-from animlab.feed import gather
-from animlab.machine import choose_precision, keep_freed_memory
-from animlab.processes import Processes
-from animlab.state import TrainingState
+from animlab.backend.device import choose_precision, keep_freed_memory
+from animlab.backend.distributed import Processes
+from animlab.backend.loader import gather
+from animlab.trainer import Trainer
 
 BATCH, SMALL = 64, 4096
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -69,14 +69,14 @@ def stepping(sources: dict[str, np.ndarray], width: float, rounds: int = 20) -> 
     settings = {"seed": 0, "preset_values": asdict(animlab.PRESETS["stable"])}
     settings["precision"] = choose_precision("auto", DEVICE)
     space, processes = animlab.LabelSpace(), Processes(1, 0, DEVICE)
-    states = {name: TrainingState.start(space, 3, width, dict(settings), processes) for name in sources}
+    states = {name: Trainer.start(space, 3, width, dict(settings), processes) for name in sources}
     times: dict[str, list[float]] = {name: [] for name in sources}
     for i in range(5 + rounds):
         if i == 5:
             before = held()
         for name, frames in sources.items():
             start = time.perf_counter()
-            for loss in states[name].advance(frames).values():
+            for loss in states[name].train_step(frames).values():
                 float(loss)  # a GPU is waited for
             times[name].append(1000 * (time.perf_counter() - start))
     after = held()

@@ -33,10 +33,10 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 import animlab
+from animlab.backend.device import Precision, choose_precision, keep_freed_memory
+from animlab.backend.distributed import Processes
 from animlab.frames import to_tensor
-from animlab.machine import Precision, choose_precision, keep_freed_memory
-from animlab.processes import Processes
-from animlab.state import TrainingState
+from animlab.trainer import Trainer
 
 BATCH = 64
 SPACE = animlab.LabelSpace()
@@ -92,11 +92,11 @@ class Ours:
     def __init__(self, preset: str, precision: Precision = "auto") -> None:
         values = asdict(animlab.PRESETS[preset])
         settings = {"seed": 0, "preset_values": values, "precision": choose_precision(precision, DEVICE)}
-        self.state = TrainingState.start(SPACE, 3, 1.0, settings, Processes(1, 0, DEVICE))
+        self.state = Trainer.start(SPACE, 3, 1.0, settings, Processes(1, 0, DEVICE))
         assert self.state.preset.batch == BATCH
 
     def step(self, frames: np.ndarray) -> None:
-        self.state.advance(frames)
+        self.state.train_step(frames)
 
     def updates(self) -> int:
         return parameters(self.state.generator) + parameters(self.state.discriminator)

@@ -35,12 +35,12 @@ from results import written
 import animlab
 from animlab import baselines
 from animlab.baselines.clip_gan import ClipGAN
-from animlab.baselines.comparison import FRAMES, GROUNDS, Judge, draw
+from animlab.baselines.comparison import BENCHMARKS, FRAMES, Evaluator, draw
 from animlab.checkpoints import FILE, CheckpointError, library_version
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE, PICTURES = ROOT / "data" / "results" / "comparisons.json", ROOT / "data" / "results" / "comparisons"
-EVERYBODY = [(data, name) for data, ground in GROUNDS.items() for name in ground.rivals]
+EVERYBODY = [(data, name) for data, ground in BENCHMARKS.items() for name in ground.rivals]
 REAL = "real"  # held-out clips, in the place of a contender
 SECONDS, SEEDS, WIDTH = 240, 3, 0.25
 MARKS = (SECONDS / 8, SECONDS / 4, SECONDS / 2, SECONDS)
@@ -60,7 +60,7 @@ def main() -> None:
     if args.part == "train":
         in_parallel(train, [(seed, data, name) for seed in range(SEEDS) for data, name in EVERYBODY], args.runs)
     elif args.part == "judge":
-        in_parallel(judge, [(seed, data) for seed in range(SEEDS) for data in GROUNDS], args.runs)
+        in_parallel(judge, [(seed, data) for seed in range(SEEDS) for data in BENCHMARKS], args.runs)
     elif args.part == "long":
         in_parallel(train_long, LONG, args.runs)
         in_parallel(judge_long, LONG, args.runs)
@@ -87,7 +87,7 @@ def train(seed: int, data: str, name: str, folder: Path, marks: tuple[float, ...
     out = folder / data / name / str(seed)
     log = out / "log.json"
     told = json.loads(log.read_text()) if log.exists() else {"used": 0.0, "wall": 0.0, "step": 0, "marks": {}}
-    ground = GROUNDS[data]
+    ground = BENCHMARKS[data]
     clips, _ = ground.load()
     for mark in marks:
         while told["used"] < mark - NEAR:
@@ -110,9 +110,9 @@ def train(seed: int, data: str, name: str, folder: Path, marks: tuple[float, ...
 def judge(seed: int, data: str, folder: Path) -> str:
     """All runs of one seed on one ground, and real clips; what has been judged is not judged again."""
     torch.set_num_threads(1)
-    ground = GROUNDS[data]
+    ground = BENCHMARKS[data]
     seen, held_out = ground.load()
-    judged = Judge(ground, seen, held_out, seed)
+    judged = Evaluator(ground, seen, held_out, seed)
     for name in [*ground.rivals, REAL]:
         out = folder / data / name / str(seed)
         found = out / "found.json"
@@ -126,7 +126,7 @@ def judge(seed: int, data: str, folder: Path) -> str:
         else:
             kept = {mark: loaded(out / f"after-{mark:g}.safetensors") for mark in MARKS}
             model = kept[SECONDS]
-            row = judged.match(model, MATCHED) | judged.distances(model) | judged.redraw(model)
+            row = judged.match(model, MATCHED) | judged.distances(model) | judged.invert(model)
             row |= judged.copying(model) | judged.control(model)
             row["curve"] = [{"seconds": mark} | judged.match(each, QUICK, QUICK_SAMPLES) for mark, each in kept.items()]
         found.write_text(json.dumps(row))
@@ -136,14 +136,14 @@ def judge(seed: int, data: str, folder: Path) -> str:
 def judge_long(data: str, name: str, folder: Path) -> str:
     """A run of the first seed at the end of the fight and at each of LONG_MARKS."""
     torch.set_num_threads(1)
-    ground, out = GROUNDS[data], folder / data / name / "0"
-    judged = Judge(ground, *ground.load(), 0)
+    ground, out = BENCHMARKS[data], folder / data / name / "0"
+    judged = Evaluator(ground, *ground.load(), 0)
     log = json.loads((out / "log.json").read_text())
     rows = []
     for mark in (SECONDS, *LONG_MARKS):
         model = loaded(out / f"after-{mark:g}.safetensors")
         row = {"seconds": mark, "steps": log["marks"][f"{mark:g}"]["step"]}
-        rows.append(row | judged.match(model, MATCHED) | judged.distances(model) | judged.redraw(model))
+        rows.append(row | judged.match(model, MATCHED) | judged.distances(model) | judged.invert(model))
     (out / "long.json").write_text(json.dumps(rows))
     return f"{data} {name} judged to the end"
 
@@ -160,8 +160,8 @@ def write(folder: Path) -> None:
     """The table, a row a run, and the pictures."""
     PICTURES.mkdir(exist_ok=True)
     rows = []
-    for data, name in [*EVERYBODY, *((data, REAL) for data in GROUNDS)]:
-        ground = GROUNDS[data]
+    for data, name in [*EVERYBODY, *((data, REAL) for data in BENCHMARKS)]:
+        ground = BENCHMARKS[data]
         for seed in range(SEEDS):
             out = folder / data / name / str(seed)
             row: dict[str, Any] = {"data": data, "who": name, "seed": seed}

@@ -23,8 +23,8 @@ from torch.nn.functional import avg_pool2d
 
 import animlab
 from animlab.labels import Labels
+from animlab.metrics.reading import following
 from animlab.presets import PRESETS, Preset, find_preset
-from animlab.reading import following
 
 SEEDS, STEPS, WIDTH, LABELS = 3, 600, 0.25, 64
 ACTIONS, SHAPES = "actions-synthetic", "shapes-synthetic"

@@ -22,8 +22,8 @@ import torch
 from torch import nn
 
 import animlab
-from animlab.baselines.costs import Meter, cost
-from animlab.baselines.subjects import SUBJECTS, subject
+from animlab.baselines.cost_models import COST_MODELS, cost_model
+from animlab.baselines.costs import FlopCounter, cost
 
 TABLE = Path(__file__).parents[2] / "data" / "results" / "costs.json"
 LAYERS = {
@@ -49,7 +49,7 @@ def timed(work: Callable[[], object]) -> dict[str, float]:
 
 
 def model(name: str) -> dict[str, object]:
-    it = subject(name)
+    it = cost_model(name)
     step = timed(it.step)
     for net in it.generators:
         net.eval()
@@ -70,7 +70,7 @@ def layer(name: str) -> dict[str, object]:
     def work() -> None:
         net(x).sum().backward()
 
-    with Meter(net) as meter:
+    with FlopCounter(net) as meter:
         work()
     return {"multiply_adds": meter.multiply_adds.total()} | timed(work)
 
@@ -85,12 +85,12 @@ def main(names: list[str]) -> None:
     for name in names:
         table["models"][name] = model(name)
         print(name, table["models"][name], flush=True)
-    table["models"] = {name: table["models"][name] for name in SUBJECTS if name in table["models"]}
-    if set(names) == set(SUBJECTS) or "layers" not in table:
+    table["models"] = {name: table["models"][name] for name in COST_MODELS if name in table["models"]}
+    if set(names) == set(COST_MODELS) or "layers" not in table:
         table["layers"] = {name: layer(name) for name in LAYERS}
         print(table["layers"])
     TABLE.write_text(json.dumps(table, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or list(SUBJECTS))
+    main(sys.argv[1:] or list(COST_MODELS))

@@ -41,11 +41,11 @@ from trainings import SETTINGS, machine
 
 import animlab
 from animlab import baselines, checkpoints
+from animlab.backend.cuda_graph import CUDAGraphStep
+from animlab.backend.device import choose_precision
+from animlab.backend.distributed import Processes
 from animlab.baselines.clip_gan import ClipGAN
-from animlab.graph import Captured
-from animlab.machine import choose_precision
-from animlab.processes import Processes
-from animlab.state import TrainingState
+from animlab.trainer import Trainer
 from animlab.training import _numbers
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,7 +90,7 @@ class Task(NamedTuple):
 
     def steps(self) -> AbstractContextManager[Any]:
         """Within it, runs begin with the step that is asked for: captured or plain."""
-        plain = mock.patch.object(animlab.state, "Captured", lambda step, *_: step)
+        plain = mock.patch.object(animlab.trainer, "CUDAGraphStep", lambda step, *_: step)
         return nullcontext() if self.graph else plain
 
 
@@ -254,11 +254,11 @@ def speed(task: Task, name: str, frames: np.ndarray) -> dict[str, Any]:
     """Steps as `fit` makes them, losses fetched 25 at a time."""
     preset = task.preset(name)
     settings = {"seed": 0, "preset_values": asdict(preset), "precision": choose_precision("auto", DEVICE)}
-    state = TrainingState.start(animlab.LabelSpace(), 3, task.width, settings, Processes.here(DEVICE.type))
+    state = Trainer.start(animlab.LabelSpace(), 3, task.width, settings, Processes.here(DEVICE.type))
     count, seconds = (2, 0.0) if task.small else (25, 2.0)
 
     def burst() -> None:
-        for losses in _numbers([state.advance(frames) for _ in range(count)]):
+        for losses in _numbers([state.train_step(frames) for _ in range(count)]):
             if not np.isfinite(list(losses.values())).all():
                 raise ArithmeticError(f"A loss is no number: {losses}.")
 
@@ -273,7 +273,7 @@ def speed(task: Task, name: str, frames: np.ndarray) -> dict[str, Any]:
     rate = done / (time.perf_counter() - began)
     peak = torch.cuda.max_memory_allocated() / 2**30 if DEVICE.type == "cuda" else None
     return {
-        "captured": isinstance(state.work, Captured),
+        "captured": isinstance(state.work, CUDAGraphStep),
         "precision": settings["precision"],
         "batch": preset.batch,
         "steps/s": rate,

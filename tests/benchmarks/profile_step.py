@@ -3,10 +3,10 @@
     python tests/benchmarks/profile_step.py --json data/results/step_profile.json
 
 Wants an otherwise idle machine for a minute. "before" is the step on PyTorch's own layers and its fused Adam, "after"
-the same step on those of animlab/fast.py. Every operation that reaches PyTorch's kernels is timed within the step;
-then each call is repeated alone, on copies of its arguments, and the fastest counts: an operation that has the caches
-to itself gets no faster. An optimiser's calls are repeated together, since each weight is met once. What no operation
-accounts for is Python and PyTorch's own bookkeeping.
+the same step on those of animlab/backend/cpu_kernels.py. Every operation that reaches PyTorch's kernels is timed
+within the step; then each call is repeated alone, on copies of its arguments, and the fastest counts: an operation that
+has the caches to itself gets no faster. An optimiser's calls are repeated together, since each weight is met once. What
+no operation accounts for is Python and PyTorch's own bookkeeping.
 
 Beside the times stands the bound of bench_step.py: the products' multiply-adds at the rate of one large bf16 product,
 and Adam's traffic at the rate of a copy. The losses of the first steps say whether a change of speed has changed
@@ -36,8 +36,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 from torch.utils.flop_counter import flop_registry
 
-from animlab import state
-from animlab.machine import keep_freed_memory
+from animlab import trainer
+from animlab.backend.device import keep_freed_memory
 
 WARM_UP, PROFILED, LISTED = 6, 20, 40  # steps, steps, operations
 ROUNDS, IN_A_ROW = 10, 4  # in which an operation is repeated alone
@@ -101,7 +101,7 @@ def measured(preset: str, steps: int) -> dict[str, Any]:
     losses: dict[str, list[float]] = defaultdict(list)
 
     def step() -> None:
-        for name, value in ours.state.advance(frames).items():
+        for name, value in ours.state.train_step(frames).items():
             losses[name].append(round(float(value), 4))
 
     times = [milliseconds(step) for _ in range(steps)][WARM_UP:]
@@ -155,8 +155,8 @@ def main() -> None:
     found: dict[str, Any] = {"machine": f"{torch.get_num_threads()} threads, torch {torch.__version__}"}
     for preset in options.presets:
         found[preset] = {}
-        for when, adam in (("before", state._adam), ("after", state.hasten)):
-            with mock.patch.object(state, "hasten", adam):
+        for when, adam in (("before", trainer._adam), ("after", trainer.use_fused_layers)):
+            with mock.patch.object(trainer, "use_fused_layers", adam):
                 result = found[preset][when] = measured(preset, options.steps)
             show(f"{preset}, {when}", result)
     if options.json:

@@ -1,7 +1,7 @@
 """The layers of both networks as a CPU with bf16 arithmetic runs them fastest: same weights, same results to rounding.
 
-`hasten` gives the layers of a network another forward, for where they train under autocast; everywhere else, and in
-everything else, the state dict too, they stay what they were. What is lost without it, on the paper's networks:
+`use_fused_layers` gives the layers of a network another forward, for where they train under autocast; everywhere else,
+and in everything else, the state dict too, they stay what they were. What is lost without it, on the paper's networks:
 
 - pictures have 3 channels, and oneDNN writes those at a tenth of its rate: `to_few` makes them from 12;
 - the bias gradient of a transposed convolution takes PyTorch longer than the rest of the layer's backward;
@@ -23,14 +23,14 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from . import networks
+from .. import networks
 
 LARGE = 2**16  # weights of a linear layer from which on a bf16 copy is worth keeping
 BLOCK = 2**20  # weights that Adam takes at a time: few enough for the cache, enough for the calls not to count
 FEW = 4  # channels
 
 
-def hasten(net: nn.Module, lr: float, betas: tuple[float, float]) -> Adam:
+def use_fused_layers(net: nn.Module, lr: float, betas: tuple[float, float]) -> Adam:
     """Makes a network fast in training on the CPU under autocast, and gives back the optimiser that it needs for it."""
     for module in net.modules():
         if not isinstance(module, nn.Linear) or module.weight.numel() >= LARGE:

@@ -10,7 +10,7 @@ from torch import Tensor
 WARM_UP = 3  # steps before the capture, in which libraries choose kernels and optimisers make their moments
 
 
-class Captured:
+class CUDAGraphStep:
     """A step that is called as it is WARM_UP times, then captured once and replayed from there on.
 
     step: takes nothing and gives a tensor. It may not wait for the GPU, and finds what it works on at the same place

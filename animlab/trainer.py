@@ -17,15 +17,15 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from . import checkpoints
-from .fast import hasten
-from .feed import Mapped, feed_of
+from .backend.cpu_kernels import use_fused_layers
+from .backend.cuda_graph import CUDAGraphStep
+from .backend.distributed import Processes
+from .backend.loader import MemmapLoader, loader_for
 from .frames import to_tensor
-from .graph import Captured
 from .labels import LabelSpace
 from .model import Model
 from .networks import Network, architecture_of, build
 from .presets import Preset
-from .processes import Processes
 from .step import train_step
 
 LOSSES = ("d_loss", "g_loss", "lambda_d", "lambda_c")
@@ -36,16 +36,18 @@ class TrainingDiverged(RuntimeError):
 
 
 @dataclass
-class TrainingState:
-    """Everything that a next step depends on: networks, their running average, optimisers, random state, step count.
+class Trainer:
+    """Everything that a next step depends on: networks, their optimisers, the random state, the step count.
+
+    g_ema: the running average of G, which is played.
 
     count: the steps done as a GPU knows them, None on the CPU. saved: the step of the last checkpoint, 0 before the
-    first. feed: where the frames come from, found at the first step. work: what makes a step of them.
+    first. loader: where the frames come from, found at the first step. work: what makes a step of them.
     """
 
     generator: Network
     discriminator: Network
-    average: Network
+    g_ema: Network
     g_optimizer: Adam
     d_optimizer: Adam
     rng: torch.Generator
@@ -55,13 +57,13 @@ class TrainingState:
     count: Tensor | None = None
     step: int = 0
     saved: int = 0
-    feed: Mapped | None = None
+    loader: MemmapLoader | None = None
     work: Callable[[], Tensor] = field(init=False)
 
     @classmethod
     def start(
         cls, space: LabelSpace, channels: int, width: float, settings: dict[str, Any], processes: Processes
-    ) -> TrainingState:
+    ) -> Trainer:
         """Fresh networks from the seed. The caller's random state is left alone."""
         preset = Preset(**settings["preset_values"])
         with torch.random.fork_rng(devices=[]):
@@ -71,22 +73,22 @@ class TrainingState:
             )
         for net in (generator, discriminator):
             net.to(processes.device).to(memory_format=torch.channels_last)
-        average = deepcopy(generator).requires_grad_(False).eval()
+        g_ema = deepcopy(generator).requires_grad_(False).eval()
         if preset.ema == 0:  # the newest weights are played: the same memory, so that no step has to copy them
-            for mine, newest in zip(_tensors(average), _tensors(generator), strict=True):
+            for mine, newest in zip(_tensors(g_ema), _tensors(generator), strict=True):
                 mine.data = newest.data
         alone_on_cpu = processes.device.type == "cpu" and processes.count == 1
-        adam = hasten if alone_on_cpu and settings["precision"] == "bf16" and preset.gamma == 0 else _adam
+        adam = use_fused_layers if alone_on_cpu and settings["precision"] == "bf16" and preset.gamma == 0 else _adam
         g_optimizer = adam(generator, preset.lr_g, preset.betas)
         d_optimizer = adam(discriminator, preset.lr_d, preset.betas)
-        processes.join((generator, g_optimizer), (discriminator, d_optimizer))
+        processes.synchronize((generator, g_optimizer), (discriminator, d_optimizer))
         on_gpu = processes.device.type == "cuda"
         if on_gpu and preset.lr_frames:  # a captured step finds a rate that changes at its place on the GPU
             for group in (*g_optimizer.param_groups, *d_optimizer.param_groups):
                 group["lr"] = torch.tensor(group["lr"], device=processes.device)
         rng = torch.Generator(processes.device if on_gpu else "cpu").manual_seed(settings["seed"])
         count = torch.zeros((), device=processes.device) if on_gpu else None
-        return cls(generator, discriminator, average, g_optimizer, d_optimizer, rng, preset, settings, processes, count)
+        return cls(generator, discriminator, g_ema, g_optimizer, d_optimizer, rng, preset, settings, processes, count)
 
     def begin_with(self, model: Model) -> None:
         """Takes the weights of a model, fine-tuned from here on; a model without its discriminator keeps a fresh one.
@@ -105,20 +107,20 @@ class TrainingState:
                 if a != b:
                     raise ValueError(f"Fine-tuning needs networks of one kind: the model has {name} {b}, the run {a}.")
             mine.load_state_dict(theirs.state_dict())
-        self.average.load_state_dict(model.generator.state_dict())
+        self.g_ema.load_state_dict(model.generator.state_dict())
         self.settings["start"] = ", ".join(
             f"{key} {model.card[key]}" for key in ("dataset", "preset", "steps", "seed") if key in model.card
         ) or "a model without a card"  # fmt: skip
 
-    def advance(self, frames: np.ndarray) -> dict[str, float] | dict[str, Tensor]:
+    def train_step(self, frames: np.ndarray) -> dict[str, float] | dict[str, Tensor]:
         """One step on a fresh random batch of `frames`, of which this process takes its part.
 
         Its losses are numbers, or on a GPU tensors of one number each, so that nobody has to wait for it.
         """
-        if self.feed is None or self.feed.frames is not frames:
-            self._feed_on(feed_of(frames, self.rng, self.settings["seed"], self.preset.batch, self.processes.rows))
-        assert self.feed is not None
-        self.feed.prepare(self.step + 1)
+        if self.loader is None or self.loader.frames is not frames:
+            self._load_from(loader_for(frames, self.rng, self.settings["seed"], self.preset.batch, self.processes.rows))
+        assert self.loader is not None
+        self.loader.prepare(self.step + 1)
         self._set_rates()
         losses = self.work()
         self.step += 1
@@ -134,17 +136,17 @@ class TrainingState:
                 else:
                     group["lr"] = rate * factor
 
-    def _feed_on(self, feed: Mapped) -> None:
-        """Take frames from `feed` from now on. A single process on a GPU captures the step that does."""
-        self.feed, self.work = feed, self._step
+    def _load_from(self, loader: MemmapLoader) -> None:
+        """Take frames from `loader` from now on. A single process on a GPU captures the step that does."""
+        self.loader, self.work = loader, self._step
         if self.processes.device.type == "cuda" and self.processes.count == 1:
-            self.work = Captured(self._step, self.rng, (self.g_optimizer, self.d_optimizer))
+            self.work = CUDAGraphStep(self._step, self.rng, (self.g_optimizer, self.d_optimizer))
 
     def _step(self) -> Tensor:
         """All of a step that happens on the device: gather, convert, sample, train, average; its losses, (4,)."""
-        assert self.feed is not None
+        assert self.loader is not None
         batch, part, device = self.preset.batch, self.processes.rows, self.processes.device
-        real = to_tensor(self.feed.take(), device)
+        real = to_tensor(self.loader.take(), device)
         sample = self.generator.space.sample_pairs if self.preset.lambda_still else self.generator.space.sample
         labels = sample(batch, self.rng, self.rng.device)[part].to(device)
         self.generator.train()
@@ -176,7 +178,7 @@ class TrainingState:
         """EMA of the generator, which follows closely at first: decay min(ema, n / (n + 10))."""
         if self.preset.ema == 0:
             return
-        average: list[Tensor] = list(self.average.parameters())
+        average: list[Tensor] = list(self.g_ema.parameters())
         newest: list[Tensor] = list(self.generator.parameters())
         if self.count is None:
             n = self.step + 1
@@ -186,17 +188,17 @@ class TrainingState:
             moves = torch._foreach_sub(newest, average)
             torch._foreach_mul_(moves, 1 - (self.count / (self.count + 10)).clamp(max=self.preset.ema))
             torch._foreach_add_(average, moves)
-        for mine, new in zip(self.average.buffers(), self.generator.buffers()):
+        for mine, new in zip(self.g_ema.buffers(), self.generator.buffers()):
             mine.copy_(new)
 
     def model(self) -> Model:
         """A Model that shares the running average and D, so that it always shows the newest step."""
-        return Model(self.average, self.discriminator, self.settings)
+        return Model(self.g_ema, self.discriminator, self.settings)
 
     def save(self, out: Path, keep: int = 0) -> None:
         """Writes the checkpoint: the model to play with and all that `restore` needs; `keep` older ones stay."""
         self.settings["steps"] = self.step
-        tensors = checkpoints.with_prefix("generator.", self.average.state_dict())
+        tensors = checkpoints.with_prefix("generator.", self.g_ema.state_dict())
         tensors |= checkpoints.with_prefix("discriminator.", self.discriminator.state_dict())
         newest = {name: tensor.clone() for name, tensor in self.generator.state_dict().items()}  # see `start`, ema
         tensors |= checkpoints.with_prefix("training.generator.", newest)
@@ -206,7 +208,7 @@ class TrainingState:
         for name, tensor in tensors.items():
             if not tensor.isfinite().all():
                 raise self.diverged(f"{name} is not finite")
-        header = checkpoints.describe(self.average, self.discriminator, self.settings)
+        header = checkpoints.describe(self.g_ema, self.discriminator, self.settings)
         if self.processes.first:
             if keep and self.saved:
                 checkpoints.set_aside(out, self.saved, keep)
@@ -236,10 +238,10 @@ class TrainingState:
         header.setdefault("architecture", "paper")
         values = header["card"]["preset_values"]
         header["card"]["preset_values"] = asdict(Preset(**values))  # what did not exist when the run was begun
-        mine = checkpoints.describe(self.average, self.discriminator, self.settings)
+        mine = checkpoints.describe(self.g_ema, self.discriminator, self.settings)
         check_same(out, header, mine, ("architecture", "card", "space", "channels", "generator", "discriminator"))
         part = checkpoints.without_prefix
-        self.average.load_state_dict(part("generator.", tensors))
+        self.g_ema.load_state_dict(part("generator.", tensors))
         self.discriminator.load_state_dict(part("discriminator.", tensors))
         self.generator.load_state_dict(part("training.generator.", tensors))
         for name, optimizer in (("g", self.g_optimizer), ("d", self.d_optimizer)):

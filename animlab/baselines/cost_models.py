@@ -22,7 +22,7 @@ from . import mocogan, monkeynet, pix2pix, tgan
 
 
 @dataclass(frozen=True)
-class Subject:
+class CostModel:
     """A model with random weights and random frames to train on.
 
     generators, discriminators, optimizers: its parts. draw: makes one clip, (1, 3, frames, size, size). judge: what D
@@ -38,31 +38,31 @@ class Subject:
     seen: int
 
 
-def subject(name: str, frames: int = 16, size: int = 64, batch: int | None = None) -> Subject:
-    """The model of Tab. 6 of that name (SUBJECTS), on torch's default device.
+def cost_model(name: str, frames: int = 16, size: int = 64, batch: int | None = None) -> CostModel:
+    """The model of Tab. 6 of that name (COST_MODELS), on torch's default device.
 
     frames: length of a clip, a multiple of 16. size: height and width of a frame, a power of two from 64 up.
     batch: what a step looks at, clips for TGAN and MoCoGAN, pairs of frames for Monkey-Net, frames for the others; None
     is as published. ValueError says what does not fit.
     """
-    if name not in SUBJECTS:
-        raise ValueError(f"No model of Tab. 6 is named {name!r}; there are {', '.join(map(repr, SUBJECTS))}.")
+    if name not in COST_MODELS:
+        raise ValueError(f"No model of Tab. 6 is named {name!r}; there are {', '.join(map(repr, COST_MODELS))}.")
     if frames < 16 or frames % 16:
         raise ValueError(f"A clip has a multiple of 16 frames here, as TGAN draws them; got frames={frames}.")
     if size < 64 or size & (size - 1):
         raise ValueError(f"A frame is a power of two from 64 pixels up here, got size={size}.")
-    build, published = SUBJECTS[name]
+    build, published = COST_MODELS[name]
     return build(frames, size, batch or published)
 
 
-def _ours(frames: int, size: int, batch: int) -> Subject:
+def _ours(frames: int, size: int, batch: int) -> CostModel:
     space, paper, wide = LabelSpace(), PRESETS["paper"], 128 * (size // 8) ** 2
     g, d = Generator(space), Discriminator(space)
     if size != 64:  # the linear layers open and close a wider grid than 8 × 8
         g.embed[3], g.embed[4] = nn.Linear(1024, wide), nn.BatchNorm1d(wide)
         g.embed[6] = nn.Unflatten(1, (128, size // 8, size // 8))
-        (place,) = (k for k, layer in enumerate(d.look) if isinstance(layer, nn.Linear))
-        d.look[place] = nn.Linear(wide, 1024)
+        (place,) = (k for k, layer in enumerate(d.features) if isinstance(layer, nn.Linear))
+        d.features[place] = nn.Linear(wide, 1024)
     adams = _adam(g, paper.lr_g), _adam(d, paper.lr_d)
 
     def step() -> object:
@@ -71,35 +71,35 @@ def _ours(frames: int, size: int, batch: int) -> Subject:
     def draw() -> Tensor:
         return g(space.sample(frames)).transpose(0, 1).unsqueeze(0)
 
-    return Subject([g], [d], adams, draw, lambda clip: d(clip[0].transpose(0, 1)), step, batch)
+    return CostModel([g], [d], adams, draw, lambda clip: d(clip[0].transpose(0, 1)), step, batch)
 
 
-def _tgan(frames: int, size: int, batch: int) -> Subject:
+def _tgan(frames: int, size: int, batch: int) -> CostModel:
     model, rng, grid = tgan.TGAN(clips=batch), torch.Generator(), size // 16
     model.length = frames  # type: ignore[misc]
     temporal, generator = model.temporal, model.generator
     assert temporal is not None
     if frames != 16:
         temporal.net[0] = nn.ConvTranspose1d(tgan.LATENT, 512, frames // 16)
-        model.critic.look.append(nn.AvgPool3d((frames // 16, 1, 1)))  # one score, whatever the length
+        model.critic.features.append(nn.AvgPool3d((frames // 16, 1, 1)))  # one score, whatever the length
     if size != 64:
         for maps in (generator.slow, generator.fast):
             assert isinstance(maps, nn.Sequential)
             maps[0] = nn.Linear(tgan.LATENT, 256 * grid**2, bias=False)
             maps[1], maps[3] = nn.BatchNorm1d(256 * grid**2), nn.Unflatten(1, (256, grid, grid))
-        model.critic.judge = nn.Conv2d(512, 1, grid)
+        model.critic.head = nn.Conv2d(512, 1, grid)
     optimizers, frames_of = model.optimizers(), _Frames(frames, size)
 
     def step() -> object:
         return model.train_step(frames_of, optimizers, rng)  # type: ignore[arg-type]
 
-    return Subject(
+    return CostModel(
         [temporal, generator], [model.critic], list(optimizers.values()), lambda: model.draw(1, frames, rng, None),
         model.critic, step, batch * frames,
     )  # fmt: skip
 
 
-def _mocogan(frames: int, size: int, batch: int) -> Subject:
+def _mocogan(frames: int, size: int, batch: int) -> CostModel:
     model, rng, grid = mocogan.MoCoGAN(clips=batch), torch.Generator(), size // 16
     model.length = frames  # type: ignore[misc]
     g, image_d, video_d = model.generator, model.image_discriminator, model.video_discriminator
@@ -114,13 +114,13 @@ def _mocogan(frames: int, size: int, batch: int) -> Subject:
     def step() -> object:
         return model.train_step(frames_of, optimizers, rng)  # type: ignore[arg-type]
 
-    return Subject(
+    return CostModel(
         [g], [video_d, image_d], list(optimizers.values()), lambda: model.draw(1, frames, rng, None),
         lambda clip: video_d(clip, rng), step, model.images + batch * frames,
     )  # fmt: skip
 
 
-def _monkeynet(frames: int, size: int, batch: int) -> Subject:
+def _monkeynet(frames: int, size: int, batch: int) -> CostModel:
     detector, g, d = monkeynet.KeypointDetector(), monkeynet.Generator(), monkeynet.Discriminator()
     adams = _adam(detector), _adam(g), _adam(d)
 
@@ -136,10 +136,10 @@ def _monkeynet(frames: int, size: int, batch: int) -> Subject:
         picture, frame = torch.rand(2, batch, 3, 1, size, size)
         monkeynet.train_step(detector, g, d, adams, picture, frame)
 
-    return Subject([detector, g], [d], adams, draw, judge, step, 2 * batch)
+    return CostModel([detector, g], [d], adams, draw, judge, step, 2 * batch)
 
 
-def _pix2pix(frames: int, size: int, batch: int) -> Subject:
+def _pix2pix(frames: int, size: int, batch: int) -> CostModel:
     g, d = pix2pix.UNet(size), pix2pix.PatchDiscriminator()
     adams = _adam(g), _adam(d)
 
@@ -150,7 +150,7 @@ def _pix2pix(frames: int, size: int, batch: int) -> Subject:
         drawn, real = torch.rand(2, batch, 3, size, size)
         pix2pix.train_step(g, d, *adams, drawn, real)
 
-    return Subject([g], [d], adams, draw, lambda clip: d(clip[0].repeat(2, 1, 1, 1).transpose(0, 1)), step, batch)
+    return CostModel([g], [d], adams, draw, lambda clip: d(clip[0].repeat(2, 1, 1, 1).transpose(0, 1)), step, batch)
 
 
 def _adam(net: nn.Module, lr: float = 2e-4) -> torch.optim.Optimizer:
@@ -171,7 +171,7 @@ class _Frames:
 
 
 # How to build each, and what a step looks at as published: clips, pairs of frames, or frames.
-SUBJECTS: dict[str, tuple[Callable[[int, int, int], Subject], int]] = {
+COST_MODELS: dict[str, tuple[Callable[[int, int, int], CostModel], int]] = {
     "tgan": (_tgan, 32),
     "mocogan": (_mocogan, 3),
     "monkeynet": (_monkeynet, 32),

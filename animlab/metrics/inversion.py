@@ -1,4 +1,4 @@
-"""The stricter protocol: which labels redraw a real clip, and how well? Gradient descent through the generator."""
+"""GAN inversion: which labels redraw a real clip, and how well? Gradient descent through the generator."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ..model import Model
 Z_LIMIT = 3.0  # 997 of 1,000 draws from N(0, 1) lie inside
 TRIES = 64  # random pictures of each d, of which the nearest is the start
 RATE = 0.1
-Kind = TypeVar("Kind", bound="RedrawnClip")
+Kind = TypeVar("Kind", bound="Reconstruction")
 SEARCH = 0.3  # the share of the steps in which every d is tried; the rest is for the best one
 
 
 @dataclass(frozen=True)
-class RedrawnClip:
+class Reconstruction:
     """A clip redrawn: frames uint8 (T, H, W, C), and their mean squared error, in grey levels squared."""
 
     frames: np.ndarray
@@ -35,7 +35,7 @@ class RedrawnClip:
 
 
 @dataclass(frozen=True)
-class Redrawn(RedrawnClip):
+class Inversion(Reconstruction):
     """A clip redrawn by labels (T rows; z and d the same in all)."""
 
     labels: Labels
@@ -52,18 +52,18 @@ class Redrawn(RedrawnClip):
         return moves.mean().item() if len(moves) else 0.0
 
 
-def redraw(model: Model, clip: np.ndarray, steps: int = 60, seed: int = 0) -> Redrawn:
+def invert(model: Model, clip: np.ndarray, steps: int = 60, seed: int = 0) -> Inversion:
     """The labels with which `model` comes nearest to a clip: one z and one d for all frames, a c for each.
 
-    >>> found = redraw(model, held_out_clip)
+    >>> found = invert(model, held_out_clip)
     >>> animlab.metrics.psnr(found.frames, held_out_clip).mean()
 
     Minimises mean (G(z, d, c_t) - x_t)² over z in [-3, 3] and c_t in [0, 1] (what training draws from; values are put
     back after each step of Adam), starting, for each d, from the best of 64 random pictures. After the first three
     tenths of the steps only the best d goes on. A model that has seen only single frames may still fail here, where the
     best match cannot: this clip is given, not chosen. Blind to order: every frame has a c of its own, so shuffled
-    frames are redrawn as well; whether neighbours in time are neighbours in c, `Redrawn.step` of the clip against that
-    of shuffled frames says.
+    frames are redrawn as well; whether neighbours in time are neighbours in c, `Inversion.step` of the clip against
+    that of shuffled frames says.
 
     clip: uint8 (T, H, W, C). The same seed gives the same answer. Raises ValueError where the model draws other frames.
     """
@@ -80,11 +80,11 @@ def redraw(model: Model, clip: np.ndarray, steps: int = 60, seed: int = 0) -> Re
     labels = _labels(model, z, c, every[one])
     with torch.no_grad():
         frames = to_uint8(model.generator(labels))
-    return Redrawn.of(frames, clip, labels=labels.to("cpu"))
+    return Inversion.of(frames, clip, labels=labels.to("cpu"))
 
 
 def check_task(clip: np.ndarray, channels: int, steps: int) -> None:
-    """ValueError unless this is a clip for a model of so many channels to redraw, in steps enough."""
+    """ValueError unless this is a clip for a model of so many channels to invert, in steps enough."""
     if clip.dtype != np.uint8 or clip.ndim != 4 or clip.shape[1:] != (64, 64, channels):
         raise ValueError(
             f"A clip for this model to redraw is uint8 (T, 64, 64, {channels}), got {clip.dtype} {clip.shape}."

@@ -9,10 +9,11 @@ from torch import nn
 from torch.nn import functional as F
 
 import animlab
-from animlab import fast, networks
+from animlab import networks
+from animlab.backend import cpu_kernels as fast
+from animlab.backend.distributed import Processes
 from animlab.presets import PRESETS
-from animlab.processes import Processes
-from animlab.state import TrainingState
+from animlab.trainer import Trainer
 
 SPACE = animlab.LabelSpace(3, 4, 2)
 CPU = torch.device("cpu")
@@ -96,7 +97,7 @@ def test_networks_err_no_more_than_autocasts_do(norm, rng):
         plain = nets(norm)
         quick, exact = copy.deepcopy(plain), copy.deepcopy(plain)
         for net in quick:
-            fast.hasten(net, 1e-3, (0.5, 0.999))
+            fast.use_fused_layers(net, 1e-3, (0.5, 0.999))
         labels = SPACE.sample(32, rng)
         value, truth = losses_and_gradients(*exact, labels, bf16=False)
         found = [losses_and_gradients(*pair, labels, bf16=True) for pair in (plain, quick)]
@@ -114,7 +115,7 @@ def test_networks_err_no_more_than_autocasts_do(norm, rng):
 def test_power_iterations_are_the_plain_ones(rng):
     plain = networks.Spectral(nn.Linear(400, 300))
     quick = copy.deepcopy(plain)
-    fast.hasten(quick, 1e-3, (0.5, 0.999))
+    fast.use_fused_layers(quick, 1e-3, (0.5, 0.999))
     assert isinstance(quick, fast.Spectral) and isinstance(quick.layer, fast.Linear)
     x = torch.randn(8, 400, generator=rng)
     for _ in range(3):
@@ -131,7 +132,7 @@ def test_everywhere_else_nothing_changes(norm, rng):
     plain = nets(norm)
     quick = copy.deepcopy(plain)
     for net in quick:
-        fast.hasten(net, 1e-3, (0.5, 0.999))
+        fast.use_fused_layers(net, 1e-3, (0.5, 0.999))
     for mine, its in zip(quick, plain, strict=True):
         assert list(mine.state_dict()) == list(its.state_dict())
     labels = SPACE.sample(4, rng)
@@ -149,7 +150,7 @@ def test_adam_is_adam(monkeypatch, rng):
     monkeypatch.setattr(fast, "BLOCK", 4096)
     quick = nn.Sequential(nn.Linear(300, 250), nn.Linear(250, 4))
     plain = copy.deepcopy(quick)
-    ours = fast.hasten(quick, 1e-3, (0.5, 0.999))
+    ours = fast.use_fused_layers(quick, 1e-3, (0.5, 0.999))
     theirs = torch.optim.Adam(plain.parameters(), 1e-3, (0.5, 0.999), fused=True)
     assert [type(layer) for layer in quick] == [fast.Linear, nn.Linear]
     for _ in range(3):
@@ -170,7 +171,7 @@ def test_adam_is_adam(monkeypatch, rng):
 
 def test_the_copy_follows_its_weight(rng):
     layer = nn.Linear(300, 250)
-    fast.hasten(layer, 1e-3, (0.5, 0.999))
+    fast.use_fused_layers(layer, 1e-3, (0.5, 0.999))
     before = layer.copied()
     assert layer.copied() is before
     layer.load_state_dict({"weight": torch.randn(250, 300, generator=rng), "bias": torch.zeros(250)})
@@ -179,9 +180,9 @@ def test_the_copy_follows_its_weight(rng):
     assert not layer.copied().requires_grad
 
 
-def start(preset: animlab.Preset, precision: str, count: int = 1) -> TrainingState:
+def start(preset: animlab.Preset, precision: str, count: int = 1) -> Trainer:
     settings = {"seed": 0, "preset_values": asdict(preset), "precision": precision}
-    return TrainingState.start(SPACE, 3, 0.1, settings, Processes(count, 0, CPU))
+    return Trainer.start(SPACE, 3, 0.1, settings, Processes(count, 0, CPU))
 
 
 @pytest.mark.parametrize("name", sorted(name for name, preset in PRESETS.items() if preset.gamma == 0))
@@ -192,7 +193,7 @@ def test_a_run_is_what_it_was(name, rng):
     assert isinstance(quick.d_optimizer, fast.Adam) and not isinstance(plain.d_optimizer, fast.Adam)
     frames = torch.randint(0, 256, (256, 64, 64, 3), generator=rng, dtype=torch.uint8).numpy()
     for _ in range(4):
-        ours, theirs = quick.advance(frames), plain.advance(frames)
+        ours, theirs = quick.train_step(frames), plain.train_step(frames)
         for loss, value in theirs.items():
             assert ours[loss] == pytest.approx(value, rel=0.02), loss
 
@@ -208,7 +209,7 @@ def test_only_where_it_helps():
 def test_without_ema_the_newest_weights_are_played(rng):
     state = start(PRESETS["paper"], "bf16")
     frames = torch.randint(0, 256, (256, 64, 64, 3), generator=rng, dtype=torch.uint8).numpy()
-    state.advance(frames)
+    state.train_step(frames)
     for name, value in state.generator.state_dict().items():
-        assert value.data_ptr() == state.average.state_dict()[name].data_ptr(), name
-    assert state.generator.training and not state.average.training
+        assert value.data_ptr() == state.g_ema.state_dict()[name].data_ptr(), name
+    assert state.generator.training and not state.g_ema.training

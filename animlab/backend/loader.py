@@ -13,18 +13,20 @@ from torch import Tensor
 CHUNK = 4096  # frames that go to the GPU at a time, 50 MB: a memory map is not read into memory as a whole
 
 
-def feed_of(frames: np.ndarray, rng: torch.Generator, seed: int, batch: int, part: slice = slice(None)) -> Mapped:
-    """The feed that fits where `rng` draws: Mapped on the CPU; on a GPU Resident, or Streamed where it has no room.
+def loader_for(
+    frames: np.ndarray, rng: torch.Generator, seed: int, batch: int, part: slice = slice(None)
+) -> MemmapLoader:
+    """The loader that fits where `rng` draws: MemmapLoader on the CPU, on a GPU DeviceLoader, or PrefetchLoader if full.
 
     frames: (N, 64, 64, C) uint8, in memory or a memory map. batch: frames a step; part: this process's rows of them.
     """
     if rng.device.type != "cuda":
-        return Mapped(frames, rng, seed, batch, part)
+        return MemmapLoader(frames, rng, seed, batch, part)
     free, _ = torch.cuda.mem_get_info(rng.device)
-    return (Resident if frames.nbytes <= free / 2 else Streamed)(frames, rng, seed, batch, part)
+    return (DeviceLoader if frames.nbytes <= free / 2 else PrefetchLoader)(frames, rng, seed, batch, part)
 
 
-class Mapped:
+class MemmapLoader:
     """Random frames out of memory or a memory map; their rows are drawn with `rng`."""
 
     def __init__(
@@ -44,7 +46,7 @@ class Mapped:
         return torch.randint(len(self.frames), (self.batch,), generator=rng, device=rng.device)[self.part]
 
 
-class Resident(Mapped):
+class DeviceLoader(MemmapLoader):
     """All frames lie on the device, which draws the rows as well: nothing comes from outside during a step."""
 
     def __init__(
@@ -60,7 +62,7 @@ class Resident(Mapped):
         return self.resident[self._rows()]
 
 
-class Streamed(Mapped):
+class PrefetchLoader(MemmapLoader):
     """Frames go to the device batch by batch, into one buffer, while it still computes the step before.
 
     The rows depend on the seed and the step alone: numbers drawn on the device could only be known by waiting for it.

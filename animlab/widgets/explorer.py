@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from .animation import to_png
+from ..animation import to_png
 
 
 class Explorer(widgets.VBox):

@@ -8,7 +8,7 @@ import torch
 from ..datasets import Clips
 
 
-class Windows:
+class ClipSampler:
     """Training clips: `length` frames each, every `stride`-th, from clips of at least `length` · `stride` frames.
 
     categories: how many classes the data set names, at least 1.

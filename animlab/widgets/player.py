@@ -11,9 +11,9 @@ from typing import Any
 import ipywidgets as widgets
 import numpy as np
 
-from .animation import save_animation, to_png
-from .labels import Labels
-from .model import Model
+from ..animation import save_animation, to_png
+from ..labels import Labels
+from ..model import Model
 
 SHOWN = 384  # pixels that a picture stands wide and high on the page; the browser enlarges it, so only 64×64 travel
 STEPS = 15  # steps of Play from c = 0 to c = 1

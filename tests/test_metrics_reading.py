@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import spearmanr
 
 import animlab
-from animlab.reading import following, recurrence, rows_of
+from animlab.metrics.reading import following, recurrence, rows_of
 
 CLIPS = np.array([(0, 20), (20, 33), (53, 9)], dtype=[("start", int), ("length", int)])
 

@@ -53,7 +53,7 @@ class Processes:
         device = None if generator is None else generator.device
         return torch.rand(n * self.count, *shape, generator=generator, device=device)[self.rows]
 
-    def join(self, *trained: tuple[nn.Module, torch.optim.Optimizer]) -> None:
+    def synchronize(self, *trained: tuple[nn.Module, torch.optim.Optimizer]) -> None:
         """Make networks and their optimisers count the whole batch."""
         if self.count == 1:
             return
