@@ -1,12 +1,13 @@
-"""The state of a training run: what a next step depends on, saved and restored exactly."""
+"""Trainers: everything that a next step depends on, saved and restored exactly; ours, and the base of all."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,8 @@ from .backend.loader import MemmapLoader, loader_for
 from .frames import to_tensor
 from .labels import LabelSpace
 from .model import Model
-from .networks import Network, architecture_of, build
-from .presets import Preset
+from .networks import architecture_of, build
+from .presets import Preset, name_of
 from .step import train_step
 
 LOSSES = ("d_loss", "g_loss", "lambda_d", "lambda_c")
@@ -35,60 +36,172 @@ class TrainingDiverged(RuntimeError):
     """A loss became NaN or infinite; the last checkpoint is from before."""
 
 
-@dataclass
-class Trainer:
-    """Everything that a next step depends on: networks, their optimisers, the random state, the step count.
+@dataclass(frozen=True)
+class Settings:
+    """What any run is begun with. dataset: the name of its frames; precision: "bf16" or "fp32"."""
 
-    g_ema: the running average of G, which is played.
+    dataset: str = "unnamed"
+    seed: int = 0
+    precision: str = "fp32"
 
-    count: the steps done as a GPU knows them, None on the CPU. saved: the step of the last checkpoint, 0 before the
-    first. loader: where the frames come from, found at the first step. work: what makes a step of them.
+
+class Trainer(ABC):
+    """A run between two of its steps. A subclass has the networks and makes the step; all else is here.
+
+    step: steps done; saved: the step of the last checkpoint, 0 before the first. card: what the run's model says of
+    itself, its "steps" up to date.
+
+    settings: see there; recipe: what else belongs on the card. processes: those that train together. rng: all random
+    numbers of the run. parts: the networks, by the beginning of their tensors' names in a checkpoint. optimizers: by
+    name, in a checkpoint "training.<name>.…".
     """
 
-    generator: Network
-    discriminator: Network
-    g_ema: Network
-    g_optimizer: Adam
-    d_optimizer: Adam
-    rng: torch.Generator
-    preset: Preset
-    settings: dict[str, Any]
-    processes: Processes
-    count: Tensor | None = None
-    step: int = 0
-    saved: int = 0
-    loader: MemmapLoader | None = None
-    work: Callable[[], Tensor] = field(init=False)
+    advice = "Try another seed."
+    must_agree: tuple[str, ...] = ("card",)  # what a checkpoint's header has to share with a run that goes on from it
 
-    @classmethod
-    def start(
-        cls, space: LabelSpace, channels: int, width: float, settings: dict[str, Any], processes: Processes
-    ) -> Trainer:
-        """Fresh networks from the seed. The caller's random state is left alone."""
-        preset = Preset(**settings["preset_values"])
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(settings["seed"])
-            generator, discriminator = build(
-                preset.architecture, space, channels, width=width, **preset.network_options
+    def __init__(
+        self,
+        settings: Settings,
+        recipe: dict[str, Any],
+        processes: Processes,
+        rng: torch.Generator,
+        parts: Mapping[str, nn.Module],
+        optimizers: Mapping[str, torch.optim.Optimizer],
+    ) -> None:
+        self.settings, self.processes, self.rng = settings, processes, rng
+        self.parts, self.optimizers = parts, optimizers
+        self.card: dict[str, Any] = asdict(settings) | recipe | {"steps": 0}
+        self.step = self.saved = 0
+
+    @property
+    @abstractmethod
+    def batch(self) -> int:
+        """Real frames a step."""
+
+    @property
+    @abstractmethod
+    def width(self) -> float:
+        """Of the networks."""
+
+    @abstractmethod
+    def model(self) -> Any:
+        """What is played; it shares its weights with this run, so that it always shows the newest step."""
+
+    @abstractmethod
+    def _update(self) -> dict[str, float] | dict[str, Tensor]:
+        """One step: its losses."""
+
+    @abstractmethod
+    def _header(self) -> dict[str, Any]:
+        """The header of a checkpoint."""
+
+    def _checked_header(self, out: Path, header: dict[str, Any]) -> dict[str, Any]:
+        """A checkpoint's header as this version writes it; ValueError where it is not of this sort of run."""
+        return header
+
+    def train_step(self) -> dict[str, float] | dict[str, Tensor]:
+        """One step on a fresh random batch: its losses, numbers or, on a GPU, tensors that nobody has to wait for."""
+        losses = self._update()
+        self.step = self.card["steps"] = self.step + 1
+        return losses
+
+    def save(self, out: Path, keep: int = 0) -> None:
+        """Writes the checkpoint: the model to play with and all that `restore` needs; `keep` older ones stay."""
+        tensors: dict[str, Tensor] = {}
+        for prefix, network in self.parts.items():  # copies, since networks may share their weights and files may not
+            tensors |= {prefix + name: value.clone() for name, value in network.state_dict().items()}
+        for name, optimizer in self.optimizers.items():
+            tensors |= checkpoints.with_prefix(f"training.{name}.", optimizer_tensors(optimizer))
+        tensors["training.rng"] = self.rng.get_state()
+        for name, tensor in tensors.items():
+            if not tensor.isfinite().all():
+                raise self.diverged(f"{name} is not finite")
+        if self.processes.first:
+            if keep and self.saved:
+                checkpoints.set_aside(out, self.saved, keep)
+            checkpoints.write_checkpoint(out, tensors, self._header())
+        self.saved = self.step
+
+    def restore(self, out: Path) -> None:
+        """Takes up the run that was saved in `out`; ValueError where it was begun with other settings."""
+        tensors, header = checkpoints.read_checkpoint(checkpoints.file_of(out))
+        header = self._checked_header(out, header)
+        if "training.rng" not in tensors:
+            raise ValueError(f"{out} holds a finished model without its training state, so it cannot be resumed.")
+        mine = self._header()
+        mine["card"] = {name: value for name, value in mine["card"].items() if name != "steps"}
+        check_same(out, header, mine, self.must_agree)
+        for prefix, network in self.parts.items():
+            network.load_state_dict(checkpoints.without_prefix(prefix, tensors))
+        for name, optimizer in self.optimizers.items():
+            restore_optimizer(optimizer, checkpoints.without_prefix(f"training.{name}.", tensors))
+        self.step = self.saved = self.card["steps"] = header["card"]["steps"]
+        if tensors["training.rng"].shape == self.rng.get_state().shape:
+            self.rng.set_state(tensors["training.rng"])
+        else:  # begun on a CPU and resumed on a GPU, or the other way round: neither draws the other's numbers
+            self.rng.manual_seed(self.settings.seed + self.step)
+
+    def diverged(self, what: str) -> TrainingDiverged:
+        """The error to raise where `what` went wrong."""
+        return TrainingDiverged(f"Training diverged at step {self.step}: {what}; {self.kept()}. {self.advice}")
+
+    def kept(self) -> str:
+        """What an error leaves, in words."""
+        return f"the checkpoint of step {self.saved} is intact" if self.saved else "nothing was saved"
+
+
+class GANTrainer(Trainer):
+    """Trains G and D of `preset` on single frames.
+
+    frames: (N, 64, 64, C) uint8, in memory or a memory map. space: the labels' sizes; width: of the networks.
+    g_ema: the running average of G, which is played. count: the steps done as a GPU knows them, None on the CPU.
+    loader: where the frames come from. work: makes a step of them.
+    """
+
+    advice = "Try preset='stable', a lower learning rate or another seed."
+    must_agree = ("architecture", "card", "space", "channels", "generator", "discriminator")
+
+    def __init__(
+        self,
+        frames: np.ndarray,
+        space: LabelSpace,
+        preset: Preset,
+        settings: Settings,
+        width: float = 1.0,
+        processes: Processes | None = None,
+    ) -> None:
+        processes = processes or Processes.here()
+        self.preset = preset
+        with torch.random.fork_rng(devices=[]):  # the caller's random state is left alone
+            torch.default_generator.manual_seed(settings.seed)
+            self.generator, self.discriminator = build(
+                preset.architecture, space, frames.shape[3], width=width, **preset.network_options
             )
-        for net in (generator, discriminator):
+        for net in (self.generator, self.discriminator):
             net.to(processes.device).to(memory_format=torch.channels_last)
-        g_ema = deepcopy(generator).requires_grad_(False).eval()
+        self.g_ema = deepcopy(self.generator).requires_grad_(False).eval()
         if preset.ema == 0:  # the newest weights are played: the same memory, so that no step has to copy them
-            for mine, newest in zip(_tensors(g_ema), _tensors(generator), strict=True):
+            for mine, newest in zip(_tensors(self.g_ema), _tensors(self.generator), strict=True):
                 mine.data = newest.data
         alone_on_cpu = processes.device.type == "cpu" and processes.count == 1
-        adam = use_fused_layers if alone_on_cpu and settings["precision"] == "bf16" and preset.gamma == 0 else _adam
-        g_optimizer = adam(generator, preset.lr_g, preset.betas)
-        d_optimizer = adam(discriminator, preset.lr_d, preset.betas)
-        processes.synchronize((generator, g_optimizer), (discriminator, d_optimizer))
+        adam = use_fused_layers if alone_on_cpu and settings.precision == "bf16" and preset.gamma == 0 else _adam
+        self.g_optimizer = adam(self.generator, preset.lr_g, preset.betas)
+        self.d_optimizer = adam(self.discriminator, preset.lr_d, preset.betas)
+        processes.synchronize((self.generator, self.g_optimizer), (self.discriminator, self.d_optimizer))
         on_gpu = processes.device.type == "cuda"
         if on_gpu and preset.lr_frames:  # a captured step finds a rate that changes at its place on the GPU
-            for group in (*g_optimizer.param_groups, *d_optimizer.param_groups):
+            for group in (*self.g_optimizer.param_groups, *self.d_optimizer.param_groups):
                 group["lr"] = torch.tensor(group["lr"], device=processes.device)
-        rng = torch.Generator(processes.device if on_gpu else "cpu").manual_seed(settings["seed"])
-        count = torch.zeros((), device=processes.device) if on_gpu else None
-        return cls(generator, discriminator, g_ema, g_optimizer, d_optimizer, rng, preset, settings, processes, count)
+        self.count = torch.zeros((), device=processes.device) if on_gpu else None
+        super().__init__(
+            settings,
+            {"preset": name_of(preset), "preset_values": asdict(preset)},
+            processes,
+            torch.Generator(processes.device if on_gpu else "cpu").manual_seed(settings.seed),
+            {"generator.": self.g_ema, "discriminator.": self.discriminator, "training.generator.": self.generator},
+            {"g_optimizer": self.g_optimizer, "d_optimizer": self.d_optimizer},
+        )
+        self.load_from(loader_for(frames, self.rng, settings.seed, preset.batch, processes.rows))
 
     def begin_with(self, model: Model) -> None:
         """Takes the weights of a model, fine-tuned from here on; a model without its discriminator keeps a fresh one.
@@ -108,22 +221,35 @@ class Trainer:
                     raise ValueError(f"Fine-tuning needs networks of one kind: the model has {name} {b}, the run {a}.")
             mine.load_state_dict(theirs.state_dict())
         self.g_ema.load_state_dict(model.generator.state_dict())
-        self.settings["start"] = ", ".join(
+        self.card["start"] = ", ".join(
             f"{key} {model.card[key]}" for key in ("dataset", "preset", "steps", "seed") if key in model.card
         ) or "a model without a card"  # fmt: skip
 
-    def train_step(self, frames: np.ndarray) -> dict[str, float] | dict[str, Tensor]:
-        """One step on a fresh random batch of `frames`, of which this process takes its part.
+    def load_from(self, loader: MemmapLoader) -> None:
+        """Take frames from `loader` from now on. A single process on a GPU captures the step that does."""
+        self.loader = loader
+        self.work: Callable[[], Tensor] = self._step
+        if self.processes.device.type == "cuda" and self.processes.count == 1:
+            self.work = CUDAGraphStep(self._step, self.rng, (self.g_optimizer, self.d_optimizer))
 
-        Its losses are numbers, or on a GPU tensors of one number each, so that nobody has to wait for it.
-        """
-        if self.loader is None or self.loader.frames is not frames:
-            self._load_from(loader_for(frames, self.rng, self.settings["seed"], self.preset.batch, self.processes.rows))
-        assert self.loader is not None
+    @property
+    def batch(self) -> int:
+        """Frames a step, of all processes together."""
+        return self.preset.batch
+
+    @property
+    def width(self) -> float:
+        """Of the networks."""
+        return self.generator.width
+
+    def model(self) -> Model:
+        """A Model that shares the running average and D, so that it always shows the newest step."""
+        return Model(self.g_ema, self.discriminator, self.card)
+
+    def _update(self) -> dict[str, float] | dict[str, Tensor]:
         self.loader.prepare(self.step + 1)
         self._set_rates()
         losses = self.work()
-        self.step += 1
         return dict(zip(LOSSES, losses.tolist() if losses.device.type == "cpu" else losses.unbind()))
 
     def _set_rates(self) -> None:
@@ -136,15 +262,8 @@ class Trainer:
                 else:
                     group["lr"] = rate * factor
 
-    def _load_from(self, loader: MemmapLoader) -> None:
-        """Take frames from `loader` from now on. A single process on a GPU captures the step that does."""
-        self.loader, self.work = loader, self._step
-        if self.processes.device.type == "cuda" and self.processes.count == 1:
-            self.work = CUDAGraphStep(self._step, self.rng, (self.g_optimizer, self.d_optimizer))
-
     def _step(self) -> Tensor:
         """All of a step that happens on the device: gather, convert, sample, train, average; its losses, (4,)."""
-        assert self.loader is not None
         batch, part, device = self.preset.batch, self.processes.rows, self.processes.device
         real = to_tensor(self.loader.take(), device)
         sample = self.generator.space.sample_pairs if self.preset.lambda_still else self.generator.space.sample
@@ -158,19 +277,9 @@ class Trainer:
         self._average()
         return self.processes.mean(torch.stack([losses[name] for name in LOSSES]))
 
-    @property
-    def batch(self) -> int:
-        """Frames a step."""
-        return self.preset.batch
-
-    @property
-    def width(self) -> float:
-        """Of the networks."""
-        return self.generator.width
-
     def autocast(self) -> AbstractContextManager[Any]:
-        """bf16 where the run was begun in it."""
-        bf16 = self.settings["precision"] == "bf16"
+        """The context that the networks compute in: bf16 or nothing."""
+        bf16 = self.settings.precision == "bf16"
         return torch.autocast(self.processes.device.type, torch.bfloat16) if bf16 else nullcontext()
 
     @torch.no_grad()
@@ -191,68 +300,24 @@ class Trainer:
         for mine, new in zip(self.g_ema.buffers(), self.generator.buffers()):
             mine.copy_(new)
 
-    def model(self) -> Model:
-        """A Model that shares the running average and D, so that it always shows the newest step."""
-        return Model(self.g_ema, self.discriminator, self.settings)
-
-    def save(self, out: Path, keep: int = 0) -> None:
-        """Writes the checkpoint: the model to play with and all that `restore` needs; `keep` older ones stay."""
-        self.settings["steps"] = self.step
-        tensors = checkpoints.with_prefix("generator.", self.g_ema.state_dict())
-        tensors |= checkpoints.with_prefix("discriminator.", self.discriminator.state_dict())
-        newest = {name: tensor.clone() for name, tensor in self.generator.state_dict().items()}  # see `start`, ema
-        tensors |= checkpoints.with_prefix("training.generator.", newest)
-        for name, optimizer in (("g", self.g_optimizer), ("d", self.d_optimizer)):
-            tensors |= checkpoints.with_prefix(f"training.{name}_optimizer.", optimizer_tensors(optimizer))
-        tensors["training.rng"] = self.rng.get_state()
-        for name, tensor in tensors.items():
-            if not tensor.isfinite().all():
-                raise self.diverged(f"{name} is not finite")
-        header = checkpoints.describe(self.g_ema, self.discriminator, self.settings)
-        if self.processes.first:
-            if keep and self.saved:
-                checkpoints.set_aside(out, self.saved, keep)
-            checkpoints.write_checkpoint(out, tensors, header)
-        self.saved = self.step
-
-    def diverged(self, what: str) -> TrainingDiverged:
-        """The error to raise where `what` went wrong."""
-        return TrainingDiverged(
-            f"Training diverged at step {self.step}: {what}; {self.kept()}. "
-            "Try preset='stable', a lower learning rate or another seed."
-        )
-
-    def kept(self) -> str:
-        """What an error leaves, in words."""
-        return f"the checkpoint of step {self.saved} is intact" if self.saved else "nothing was saved"
-
     def restore(self, out: Path) -> None:
         """Takes up the run that was saved in `out`; ValueError where it was begun with other settings."""
-        tensors, header = checkpoints.read_checkpoint(checkpoints.file_of(out))
+        super().restore(out)
+        if self.count is not None:
+            self.count.fill_(self.step)
+
+    def _header(self) -> dict[str, Any]:
+        return checkpoints.describe(self.g_ema, self.discriminator, self.card)
+
+    def _checked_header(self, out: Path, header: dict[str, Any]) -> dict[str, Any]:
         if "baseline" in header:
             raise ValueError(
                 f"{out} holds a {header['baseline']}, which animlab.baselines.fit trains: name another place."
             )
-        if "training.rng" not in tensors:
-            raise ValueError(f"{out} holds a finished model without its training state, so it cannot be resumed.")
         header.setdefault("architecture", "paper")
-        values = header["card"]["preset_values"]
-        header["card"]["preset_values"] = asdict(Preset(**values))  # what did not exist when the run was begun
-        mine = checkpoints.describe(self.g_ema, self.discriminator, self.settings)
-        check_same(out, header, mine, ("architecture", "card", "space", "channels", "generator", "discriminator"))
-        part = checkpoints.without_prefix
-        self.g_ema.load_state_dict(part("generator.", tensors))
-        self.discriminator.load_state_dict(part("discriminator.", tensors))
-        self.generator.load_state_dict(part("training.generator.", tensors))
-        for name, optimizer in (("g", self.g_optimizer), ("d", self.d_optimizer)):
-            restore_optimizer(optimizer, part(f"training.{name}_optimizer.", tensors))
-        self.step = self.saved = self.settings["steps"] = header["card"]["steps"]
-        if tensors["training.rng"].shape == self.rng.get_state().shape:
-            self.rng.set_state(tensors["training.rng"])
-        else:  # begun on a CPU and resumed on a GPU, or the other way round: neither draws the other's numbers
-            self.rng.manual_seed(self.settings["seed"] + self.step)
-        if self.count is not None:
-            self.count.fill_(self.step)
+        if "preset_values" in header["card"]:  # what did not exist when the run was begun gets its default
+            header["card"]["preset_values"] = asdict(Preset(**header["card"]["preset_values"]))
+        return header
 
 
 def check_same(out: Path, was: dict[str, Any], now: dict[str, Any], keys: tuple[str, ...]) -> None:

@@ -1,4 +1,4 @@
-"""fit: the loop around the two-stage step, with EMA, callbacks, checkpoints and exact resume."""
+"""fit: the loop around the two-stage step; progress bar, history and checkpoints follow it as callbacks."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,39 +24,10 @@ from .backend.distributed import Processes
 from .datasets import Clips
 from .labels import LabelSpace
 from .model import Model
-from .presets import Preset, find_preset, name_of
-from .trainer import Trainer, TrainingDiverged
+from .presets import Preset, find_preset
+from .trainer import GANTrainer, Settings, Trainer
 
 READ_EVERY = {"cuda": 25}  # steps from one look at the losses to the next, 1 elsewhere: it means to wait for the GPU
-
-
-class Trainable(Protocol):
-    """What the loop asks of a state of training: Trainer, or that of a baseline.
-
-    step: steps done; saved: the step of the last checkpoint; batch: frames a step; width: of the networks.
-    """
-
-    step: int
-    saved: int
-    processes: Processes
-
-    @property
-    def batch(self) -> int: ...
-
-    @property
-    def width(self) -> float: ...
-
-    def train_step(self, frames: np.ndarray) -> dict[str, float] | dict[str, torch.Tensor]: ...
-
-    def model(self) -> Any: ...
-
-    def save(self, out: Path, keep: int = 0) -> None: ...
-
-    def restore(self, out: Path) -> None: ...
-
-    def diverged(self, what: str) -> TrainingDiverged: ...
-
-    def kept(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -82,6 +53,32 @@ class Callback:
 
     def on_end(self, record: Record) -> None:
         """Once, after the last step or an interrupt."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopOptions:
+    """How a loop runs, whatever it trains: the keyword arguments that `fit` and the baselines' `fit` share.
+
+    Raises ValueError or TypeError, with one sentence, for what no loop can do.
+    """
+
+    seconds: float | None = None
+    resume: bool = False
+    callbacks: Sequence[Callback] = ()
+    sample_every: int = 100
+    checkpoint_every: int = 500
+    keep: int = 0
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        for name, least in (("sample_every", 1), ("checkpoint_every", 1), ("keep", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, (int, np.integer)) or value < least:
+                raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}.")
+        if self.seconds is not None and not self.seconds >= 0:
+            raise ValueError(f"seconds must be a number of at least 0, or None, got {self.seconds!r}.")
+        if isinstance(self.callbacks, Callback):
+            raise TypeError(f"callbacks must be a list, got one {type(self.callbacks).__name__}: put it in brackets.")
 
 
 @dataclass
@@ -135,11 +132,14 @@ def fit(
     resume is off, TrainingDiverged where a loss stops being a number, MemoryError where a step or a checkpoint
     needs more than there is.
     """
-    state = _start(clips, space, preset, steps, seed, width, precision, device)
+    options = LoopOptions(
+        seconds=seconds, resume=resume, callbacks=callbacks, sample_every=sample_every,
+        checkpoint_every=checkpoint_every, keep=keep, progress=progress,
+    )  # fmt: skip
+    trainer = _trainer(clips, space, preset, steps, seed, width, precision, device)
     if start is not None:
-        state.begin_with(start)
-    limit = math.inf if seconds is None else seconds
-    return train(state, clips, steps, limit, out, resume, callbacks, sample_every, checkpoint_every, keep, progress)
+        trainer.begin_with(start)
+    return train(trainer, steps, out, options)
 
 
 def estimate(
@@ -160,18 +160,18 @@ def estimate(
     The steps are those of a run of its own that is then forgotten; some more before them warm up. Callbacks and
     checkpoints are not counted. Raises what fit raises for arguments that it cannot train with.
     """
-    state, took = _start(clips, space, preset, steps, 0, width, precision, device), []
-    warm_up = 2 if state.processes.device.type == "cpu" else 10  # buffers are made, kernels chosen, graphs captured
+    trainer, took = _trainer(clips, space, preset, steps, 0, width, precision, device), []
+    warm_up = 2 if trainer.processes.device.type == "cpu" else 10  # buffers are made, kernels chosen, graphs captured
     for _ in range(warm_up + max(1, timed)):
         start = time.perf_counter()
-        with _memory_errors(state):
-            for loss in state.train_step(clips.frames).values():
+        with _memory_errors(trainer):
+            for loss in trainer.train_step().values():
                 float(loss)  # a GPU computes on while Python goes on: this waits for it
         took.append(time.perf_counter() - start)
     return steps * median(took[warm_up:])
 
 
-def _start(
+def _trainer(
     clips: Clips,
     space: LabelSpace,
     preset: str | Preset,
@@ -180,88 +180,127 @@ def _start(
     width: float,
     precision: Precision,
     device: str | None,
-) -> Trainer:
+) -> GANTrainer:
     """A run before its first step."""
     values = find_preset(preset)
     processes = Processes.here(device)
     _check(clips.frames, space, values, steps, processes.count)
     if processes.device.type == "cpu":
         keep_freed_memory()
-    settings = {
-        "dataset": clips.name,
-        "seed": seed,
-        "preset": name_of(values),
-        "preset_values": asdict(values),
-        "precision": choose_precision(precision, processes.device),
-    }
-    return Trainer.start(space, clips.frames.shape[3], width, settings, processes)
+    settings = Settings(clips.name, seed, choose_precision(precision, processes.device))
+    return GANTrainer(clips.frames, space, values, settings, width, processes)
 
 
-def train(
-    state: Trainable,
-    clips: Clips,
-    steps: int,
-    limit: float,
-    out: str | Path | None,
-    resume: bool,
-    callbacks: Sequence[Callback],
-    sample_every: int,
-    checkpoint_every: int,
-    keep: int,
-    progress: bool,
-) -> Run:
-    """The loop of `fit`, whose arguments these are, around any state of training. limit: seconds for this call."""
-    place = None if out is None else Path(out)
+def train(trainer: Trainer, steps: int, out: str | Path | None, options: LoopOptions) -> Run:
+    """The loop: steps of `trainer` until there are `steps` in all, followed by callbacks."""
+    place = _take_up(trainer, out, options.resume)
+    first, began, model = trainer.step, time.perf_counter(), trainer.model()
+    limit = math.inf if options.seconds is None else options.seconds
+    every = (options.sample_every, options.checkpoint_every, READ_EVERY.get(trainer.processes.device.type, 1))
+    history = History()
+    watchers: list[Callback] = [history]
     if place is not None:
-        file = checkpoints.file_of(place)
-        if file.exists():
-            if not resume:
-                raise FileExistsError(f"{place} already holds a run: pass resume=True to go on, or name another place.")
-            state.restore(place)
-        file.parent.mkdir(parents=True, exist_ok=True)  # a bad place shows now, not at the first checkpoint
-        if state.processes.first:
-            checkpoints.remove_unfinished(file)
-    history: dict[str, list[float]] = {}
-    first, began = state.step, time.perf_counter()
-    model = state.model()
-    record = Record(state.step, steps, {}, 0.0, 0.0, model)
-    processes = state.processes
-    silent = not (progress and processes.first)
-    callbacks = callbacks if processes.first else ()
-    every = (sample_every, checkpoint_every, READ_EVERY.get(processes.device.type, 1))
+        watchers.append(Checkpoints(trainer, place, options.checkpoint_every, options.keep))
+    silent = not (options.progress and trainer.processes.first)
+    record = Record(first, steps, {}, 0.0, 0.0, model)
     with _interrupts() as interrupted, tqdm(total=steps, initial=first, disable=silent, unit="step") as bar:
-        while state.step < steps and not processes.any(record.seconds >= limit or interrupted()):
-            count = min(steps - state.step, *(n - state.step % n for n in every))  # up to the next one that matters
-            with _memory_errors(state):
-                burst = _numbers([state.train_step(clips.frames) for _ in range(count)])
+        if trainer.processes.first:
+            watchers += [ProgressBar(bar), *options.callbacks]
+        while trainer.step < steps and not trainer.processes.any(record.seconds >= limit or interrupted()):
+            count = min(steps - trainer.step, *(n - trainer.step % n for n in every))  # to the next one that matters
+            with _memory_errors(trainer):
+                burst = _numbers([trainer.train_step() for _ in range(count)])
             seconds = time.perf_counter() - began
-            speed = (state.step - first) * state.batch / seconds
-            for step, losses in enumerate(burst, state.step - count + 1):
-                for name, value in losses.items():
-                    if not math.isfinite(value):
-                        since = f" since step {step}" if step < state.step else ""
-                        raise state.diverged(f"{name} is {value}{since}")
-                    history.setdefault(name, []).append(value)
+            speed = (trainer.step - first) * trainer.batch / seconds
+            for step, losses in enumerate(burst, trainer.step - count + 1):
+                _check_losses(trainer, step, losses)
                 record = Record(step, steps, losses, seconds, speed, model)
-                for callback in callbacks:
-                    callback.on_step(record)
-            bar.set_postfix({"frames/s": f"{speed:.0f}"} | {k: f"{v:.2f}" for k, v in losses.items()}, refresh=False)
-            bar.update(count)
-            if state.step % sample_every == 0:
-                for callback in callbacks:
-                    callback.on_sample(record)
-            if place is not None and state.step % checkpoint_every == 0:
-                _save(state, place, keep)
+                for watcher in watchers:
+                    watcher.on_step(record)
+            if trainer.step % options.sample_every == 0:
+                for watcher in watchers:
+                    watcher.on_sample(record)
         stopped = interrupted()
-    if place is not None and state.saved < state.step:
-        _save(state, place, keep)
-    if stopped and processes.first:
+    for watcher in watchers:
+        watcher.on_end(record)
+    if stopped and trainer.processes.first:
         rest = f"; go on with fit(…, out={str(place)!r}, resume=True)" if place else ""
-        print(f"Interrupted after step {state.step} of {steps}{rest}.", file=sys.stderr)
-    for callback in callbacks:
-        callback.on_end(record)
-    arrays = {name: np.array(values, dtype=np.float32) for name, values in history.items()}
-    return Run(model, state.step, arrays, time.perf_counter() - began, place, stopped)
+        print(f"Interrupted after step {trainer.step} of {steps}{rest}.", file=sys.stderr)
+    return Run(model, trainer.step, history.arrays(), time.perf_counter() - began, place, stopped)
+
+
+def _take_up(trainer: Trainer, out: str | Path | None, resume: bool) -> Path | None:
+    """The folder of a run, made ready; a run that it holds is gone on with, or refused with FileExistsError."""
+    if out is None:
+        return None
+    place = Path(out)
+    file = checkpoints.file_of(place)
+    if file.exists():
+        if not resume:
+            raise FileExistsError(f"{place} already holds a run: pass resume=True to go on, or name another place.")
+        trainer.restore(place)
+    file.parent.mkdir(parents=True, exist_ok=True)  # a bad place shows now, not at the first checkpoint
+    if trainer.processes.first:
+        checkpoints.remove_unfinished(file)
+    return place
+
+
+@dataclass
+class History(Callback):
+    """Keeps every loss of every step."""
+
+    losses: dict[str, list[float]] = field(default_factory=dict)
+
+    def on_step(self, record: Record) -> None:
+        for name, value in record.losses.items():
+            self.losses.setdefault(name, []).append(value)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """One float32 array a loss."""
+        return {name: np.array(values, dtype=np.float32) for name, values in self.losses.items()}
+
+
+@dataclass
+class Checkpoints(Callback):
+    """Writes a checkpoint every so many steps, and one of the last step."""
+
+    trainer: Trainer
+    out: Path
+    every: int
+    keep: int
+
+    def on_step(self, record: Record) -> None:
+        if record.step % self.every == 0:
+            self._save()
+
+    def on_end(self, record: Record) -> None:
+        if self.trainer.saved < self.trainer.step:
+            self._save()
+
+    def _save(self) -> None:
+        """A checkpoint takes memory for a moment too."""
+        with _memory_errors(self.trainer, f"The checkpoint of step {self.trainer.step}"):
+            self.trainer.save(self.out, self.keep)
+
+
+@dataclass
+class ProgressBar(Callback):
+    """Moves a bar on, with the speed and the losses beside it."""
+
+    bar: tqdm[Any]
+
+    def on_step(self, record: Record) -> None:
+        told = {"frames/s": f"{record.frames_per_second:.0f}"} | {k: f"{v:.2f}" for k, v in record.losses.items()}
+        self.bar.set_postfix(told, refresh=False)
+        self.bar.update()
+
+
+def _check_losses(trainer: Trainer, step: int, losses: dict[str, float]) -> None:
+    """TrainingDiverged where a loss of step `step`, which may be some steps ago, is no finite number."""
+    for name, value in losses.items():
+        if not math.isfinite(value):
+            since = f" since step {step}" if step < trainer.step else ""
+            raise trainer.diverged(f"{name} is {value}{since}")
 
 
 def _numbers(burst: list[dict[str, Any]]) -> list[dict[str, float]]:
@@ -294,14 +333,8 @@ def _check(frames: np.ndarray, space: LabelSpace, preset: Preset, steps: int, pr
         raise ValueError(f"Training needs at least one step, got steps={steps}.")
 
 
-def _save(state: Trainable, out: Path, keep: int) -> None:
-    """A checkpoint, which takes memory for a moment too."""
-    with _memory_errors(state, f"The checkpoint of step {state.step}"):
-        state.save(out, keep)
-
-
 @contextmanager
-def _memory_errors(state: Trainable, what: str | None = None) -> Iterator[None]:
+def _memory_errors(trainer: Trainer, what: str | None = None) -> Iterator[None]:
     """Out of memory, which torch reports in several ways, as one sentence that says what to make smaller.
 
     what: that needs the memory, None for the step in hand.
@@ -313,8 +346,8 @@ def _memory_errors(state: Trainable, what: str | None = None) -> Iterator[None]:
         if not isinstance(error, MemoryError) and "out of memory" not in told and "allocate memory" not in told:
             raise
         raise MemoryError(
-            f"{what or f'Step {state.step + 1}'} needs more memory than there is, with batches of {state.batch} and "
-            f"networks of width {state.width:g}: make one of them smaller; {state.kept()}."
+            f"{what or f'Step {trainer.step + 1}'} needs more memory than there is, with batches of {trainer.batch} "
+            f"and networks of width {trainer.width:g}: make one of them smaller; {trainer.kept()}."
         ) from error
 
 

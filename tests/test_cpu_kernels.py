@@ -1,7 +1,7 @@
 """The fast layers against PyTorch's own: values, gradients, steps of Adam; nothing else about a network changes."""
 
 import copy
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ from animlab import networks
 from animlab.backend import cpu_kernels as fast
 from animlab.backend.distributed import Processes
 from animlab.presets import PRESETS
-from animlab.trainer import Trainer
+from animlab.trainer import GANTrainer, Settings
 
 SPACE = animlab.LabelSpace(3, 4, 2)
 CPU = torch.device("cpu")
@@ -180,20 +180,19 @@ def test_the_copy_follows_its_weight(rng):
     assert not layer.copied().requires_grad
 
 
-def start(preset: animlab.Preset, precision: str, count: int = 1) -> Trainer:
-    settings = {"seed": 0, "preset_values": asdict(preset), "precision": precision}
-    return Trainer.start(SPACE, 3, 0.1, settings, Processes(count, 0, CPU))
+def start(preset: animlab.Preset, precision: str, count: int = 1) -> GANTrainer:
+    frames = np.random.default_rng(0).integers(0, 256, (256, 64, 64, 3), np.uint8)
+    return GANTrainer(frames, SPACE, preset, Settings(precision=precision), 0.1, Processes(count, 0, CPU))
 
 
 @pytest.mark.parametrize("name", sorted(name for name, preset in PRESETS.items() if preset.gamma == 0))
-def test_a_run_is_what_it_was(name, rng):
+def test_a_run_is_what_it_was(name):
     """Some steps of the fast layers beside as many of the plain ones under the same autocast."""
     quick, plain = start(PRESETS[name], "bf16"), start(PRESETS[name], "fp32")
-    plain.settings["precision"] = "bf16"  # plain layers and PyTorch's Adam, under autocast
+    plain.settings = Settings(precision="bf16")  # plain layers and PyTorch's Adam, under autocast
     assert isinstance(quick.d_optimizer, fast.Adam) and not isinstance(plain.d_optimizer, fast.Adam)
-    frames = torch.randint(0, 256, (256, 64, 64, 3), generator=rng, dtype=torch.uint8).numpy()
     for _ in range(4):
-        ours, theirs = quick.train_step(frames), plain.train_step(frames)
+        ours, theirs = quick.train_step(), plain.train_step()
         for loss, value in theirs.items():
             assert ours[loss] == pytest.approx(value, rel=0.02), loss
 
@@ -206,10 +205,9 @@ def test_only_where_it_helps():
         assert not isinstance(state.g_optimizer, fast.Adam), (preset, precision, count)
 
 
-def test_without_ema_the_newest_weights_are_played(rng):
+def test_without_ema_the_newest_weights_are_played():
     state = start(PRESETS["paper"], "bf16")
-    frames = torch.randint(0, 256, (256, 64, 64, 3), generator=rng, dtype=torch.uint8).numpy()
-    state.train_step(frames)
+    state.train_step()
     for name, value in state.generator.state_dict().items():
         assert value.data_ptr() == state.g_ema.state_dict()[name].data_ptr(), name
     assert state.generator.training and not state.g_ema.training

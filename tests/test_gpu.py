@@ -7,8 +7,7 @@ the capture of a CUDA graph.
 from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
-from copy import deepcopy
-from dataclasses import asdict, replace
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,8 +21,7 @@ from animlab import PRESETS, LabelSpace, Preset
 from animlab.backend.cuda_graph import WARM_UP, CUDAGraphStep
 from animlab.backend.distributed import Processes
 from animlab.backend.loader import DeviceLoader, MemmapLoader, PrefetchLoader, loader_for
-from animlab.networks import build
-from animlab.trainer import Trainer
+from animlab.trainer import GANTrainer, Settings, Trainer
 
 SPACE = LabelSpace(n_z=3, n_d=4, n_c=2)
 SMALL = {name: replace(preset, batch=8) for name, preset in PRESETS.items()}
@@ -53,17 +51,15 @@ def meta_step(monkeypatch):
     monkeypatch.setattr(torch.optim.Adam, "step", lambda self: None)  # only fused Adam, on a GPU, needs no numbers
     monkeypatch.setattr(torch, "autocast", lambda *args, **options: nullcontext())  # knows no such device
 
-    def step(preset: Preset) -> tuple[Trainer, torch.Tensor]:
-        with META:
-            generator, discriminator = build(preset.architecture, SPACE, 3, width=0.1, **preset.network_options)
-            average = deepcopy(generator)
-            count = torch.zeros(())
-        average.requires_grad_(False)
-        optimizers = [torch.optim.Adam(net.parameters(), 1e-3) for net in (generator, discriminator)]
-        settings = {"seed": 0, "preset_values": asdict(preset), "precision": "fp32"}
-        rng, processes = MetaGenerator(), Processes(1, 0, META)
-        state = Trainer(generator, discriminator, average, *optimizers, rng, preset, settings, processes, count)
-        state._load_from(DeviceLoader(FRAMES, rng, 0, preset.batch))
+    def step(preset: Preset) -> tuple[GANTrainer, torch.Tensor]:
+        state = GANTrainer(FRAMES, SPACE, preset, Settings(), 0.1, Processes(1, 0, torch.device("cpu")))
+        state.processes, state.rng, state.count = Processes(1, 0, META), MetaGenerator(), torch.zeros((), device=META)
+        for net in (state.generator, state.discriminator, state.g_ema):
+            net.to(META)
+        state.g_optimizer, state.d_optimizer = (
+            torch.optim.Adam(net.parameters(), 1e-3) for net in (state.generator, state.discriminator)
+        )
+        state.load_from(DeviceLoader(FRAMES, state.rng, 0, preset.batch))
         with OnlyOn():
             return state, state._step()
 
@@ -92,23 +88,22 @@ def test_the_test_above_sees_a_leak(leak, error, meta_step, monkeypatch):
         meta_step(SMALL["paper"])
 
 
-# Feeds ----------------------------------------------------------------------------------------------------------------
+# Loaders --------------------------------------------------------------------------------------------------------------
 
 
-def small_state(preset: str = "stable", device: str = "cpu") -> Trainer:
-    settings = {"seed": 0, "preset_values": asdict(SMALL[preset]), "precision": "fp32"}
-    return Trainer.start(SPACE, 3, 0.1, settings, Processes(1, 0, torch.device(device)))
+def small_state(preset: str = "stable", device: str = "cpu") -> GANTrainer:
+    return GANTrainer(FRAMES, SPACE, SMALL[preset], Settings(), 0.1, Processes(1, 0, torch.device(device)))
 
 
-def weights(state: Trainer) -> list[torch.Tensor]:
+def weights(state: GANTrainer) -> list[torch.Tensor]:
     return [value.clone() for net in (state.g_ema, state.discriminator) for value in net.state_dict().values()]
 
 
 def test_frames_on_the_device_train_like_frames_in_memory():
     """The device is the CPU here, so that both draw the same rows."""
     memory, resident = small_state(), small_state()
-    resident._load_from(DeviceLoader(FRAMES, resident.rng, 0, 8))
-    assert [memory.train_step(FRAMES) for _ in range(3)] == [resident.train_step(FRAMES) for _ in range(3)]
+    resident.load_from(DeviceLoader(FRAMES, resident.rng, 0, 8))
+    assert [memory.train_step() for _ in range(3)] == [resident.train_step() for _ in range(3)]
     assert all(torch.equal(a, b) for a, b in zip(weights(memory), weights(resident), strict=True))
 
 
@@ -142,11 +137,11 @@ def test_streamed_frames_depend_on_seed_and_step_alone():
 
 def test_streamed_frames_train():
     state = small_state()
-    state._load_from(PrefetchLoader(FRAMES, state.rng, 0, 8))
+    state.load_from(PrefetchLoader(FRAMES, state.rng, 0, 8))
     seen, take = [], state.loader.take
     state.loader.take = lambda: seen.append(take().clone()) or take()
     for _ in range(3):
-        assert all(np.isfinite(list(state.train_step(FRAMES).values())))
+        assert all(np.isfinite(list(state.train_step().values())))
     rows = [np.random.default_rng((0, step)).integers(40, size=8) for step in (1, 2, 3)]
     assert np.array_equal(torch.stack(seen).numpy(), FRAMES[rows])  # each step the batch of that step
 
@@ -164,14 +159,14 @@ def test_gathering_from_a_memory_map_is_indexing(offset, tmp_path):
 def test_a_run_goes_on_on_another_kind_of_device(tmp_path):
     """A GPU's random state is 16 bytes: such a checkpoint resumes on the CPU, with other random numbers."""
     state = small_state()
-    state.train_step(FRAMES)
+    state.train_step()
     state.settings |= {"dataset": "noise"}
     state.rng = type("GpuGenerator", (), {"get_state": lambda self: torch.zeros(16, dtype=torch.uint8)})()
     state.save(tmp_path)
     again = small_state()
     again.settings |= {"dataset": "noise"}
     again.restore(tmp_path)
-    assert again.step == 1 and np.isfinite(again.train_step(FRAMES)["d_loss"])
+    assert again.step == 1 and np.isfinite(again.train_step()["d_loss"])
 
 
 class CudaGenerator(torch.Generator):
@@ -211,11 +206,11 @@ def train(monkeypatch, as_on_a_gpu, tmp_path=None, **options):
     follow = Follow()
     with monkeypatch.context() as patch:
         if as_on_a_gpu:
-            advance = Trainer.train_step
+            train_step = Trainer.train_step
             patch.setitem(animlab.training.READ_EVERY, "cpu", 5)
             patch.setattr(
-                Trainer, "advance",
-                lambda *args: {name: torch.tensor(value) for name, value in advance(*args).items()},
+                Trainer, "train_step",
+                lambda self: {name: torch.tensor(value) for name, value in train_step(self).items()},
             )  # fmt: skip
         run = animlab.fit(
             clips, SPACE, SMALL["stable"], 12, out=tmp_path, width=0.1, precision="fp32", progress=False,
@@ -236,13 +231,13 @@ def test_losses_fetched_some_at_a_time_are_the_same(monkeypatch):
 
 
 def test_divergence_is_found_a_few_steps_late_but_never_saved(monkeypatch, tmp_path):
-    step = Trainer._step
+    step = GANTrainer._step
 
     def poisoned(state):
         losses = step(state)
         return losses * torch.nan if state.step == 6 else losses  # the seventh step, only once
 
-    monkeypatch.setattr(Trainer, "_step", poisoned)
+    monkeypatch.setattr(GANTrainer, "_step", poisoned)
     message = r"^Training diverged at step 8: d_loss is nan since step 7; the checkpoint of step 4 is intact\."
     with pytest.raises(animlab.TrainingDiverged, match=message):
         train(monkeypatch, True, tmp_path, checkpoint_every=4)
@@ -309,10 +304,10 @@ def test_a_step_is_captured_once_after_the_warm_up_and_its_results_can_be_kept(m
 def test_a_captured_step_equals_a_plain_one(preset, feed):
     captured, plain = small_state(preset, "cuda"), small_state(preset, "cuda")
     for state in (captured, plain):
-        state._load_from(feed(FRAMES, state.rng, 0, 8))
+        state.load_from(feed(FRAMES, state.rng, 0, 8))
     plain.work = plain._step
     for step in range(12):
-        one, other = captured.train_step(FRAMES), plain.train_step(FRAMES)
+        one, other = captured.train_step(), plain.train_step()
         for name in one:
             assert one[name].item() == pytest.approx(other[name].item(), rel=1e-3, abs=1e-4), (step, name)
     assert captured.work.calls == 12

@@ -133,10 +133,10 @@ def test_the_average_by_hand_is_that_of_fit(nb):
     frames = torch.randint(256, (8, 64, 64, 3), generator=torch.Generator().manual_seed(0)).to(torch.uint8).numpy()
     preset = animlab.Preset(architecture="residual", norm="none", batch=4, ema=0.9)
     clips = SimpleNamespace(name="random", frames=frames)
-    state = animlab.training._start(clips, SPACE, preset, 3, 0, 0.1, "fp32", "cpu")
+    state = animlab.training._trainer(clips, SPACE, preset, 3, 0, 0.1, "fp32", "cpu")
     average = deepcopy(state.generator)
     for step in range(1, 4):
-        state.train_step(frames)
+        state.train_step()
         nb.follow(average, state.generator, 0.9, step)
     for mine, theirs in zip(average.parameters(), state.g_ema.parameters(), strict=True):
         assert torch.allclose(mine, theirs, atol=1e-6)

@@ -26,7 +26,7 @@ from animlab.augment import VIEWS
 from animlab.backend.distributed import Processes
 from animlab.networks import build
 from animlab.step import train_step
-from animlab.trainer import Trainer, TrainingDiverged
+from animlab.trainer import GANTrainer, Settings, Trainer, TrainingDiverged
 
 SPACE = LabelSpace(n_z=3, n_d=4, n_c=2)
 SMALL = {name: replace(preset, batch=8) for name, preset in PRESETS.items()}
@@ -240,12 +240,11 @@ def test_each_network_has_its_own_learning_rate(frozen, moving):
 
 
 def test_the_average_equals_one_by_hand():
-    settings = {"seed": 0, "precision": "fp32"}
     preset = replace(SMALL["stable"], ema=0.5)
-    state = Trainer.start(SPACE, 3, 0.1, settings | {"preset_values": vars(preset)}, Processes.here("cpu"))
+    state = GANTrainer(make_clips().frames, SPACE, preset, Settings(), 0.1, Processes.here("cpu"))
     by_hand = [p.detach().double() for p in state.generator.parameters()]
     for decay in [n / (n + 10) for n in range(1, 10)] + [0.5] * 3:  # follows closely at first, then ema
-        state.train_step(make_clips().frames)
+        state.train_step()
         by_hand = [decay * a + (1 - decay) * p.detach().double() for a, p in zip(by_hand, state.generator.parameters())]
     assert state.step == 12
     for mine, there, raw in zip(state.g_ema.parameters(), by_hand, state.generator.parameters()):
@@ -487,16 +486,16 @@ def test_a_time_limit_ends_the_call(seconds, most):
 
 def test_an_estimate_takes_the_usual_step(tmp_path, monkeypatch):
     """Steps of known length, by a clock of the test's own."""
-    advance, lengths, now = Trainer.train_step, iter([50, 9, 2, 3, 70]), [0.0]
+    train_step, lengths, now = Trainer.train_step, iter([50, 9, 2, 3, 70]), [0.0]
 
     def slow(*args):
         now[0] += next(lengths)
-        return advance(*args)
+        return train_step(*args)
 
     monkeypatch.chdir(tmp_path)
     before = torch.get_rng_state()
     with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "advance", slow)
+        patch.setattr(Trainer, "train_step", slow)
         patch.setattr("animlab.training.time", SimpleNamespace(perf_counter=lambda: now[0]))
         seconds = animlab.training.estimate(make_clips(), SPACE, SMALL["stable"], 20, width=0.1, timed=3)
     assert seconds == 20 * 3 and list(lengths) == []  # the median of 2, 3 and 70; 50 and 9 warmed up

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
-import numpy as np
 import torch
 
 from .. import checkpoints
 from ..backend.device import Precision, choose_precision, keep_freed_memory
 from ..backend.distributed import Processes
 from ..datasets import Clips
-from ..trainer import TrainingDiverged, check_same, optimizer_tensors, restore_optimizer
-from ..training import Callback, Run, check_frames, train
+from ..trainer import Settings, Trainer
+from ..training import Callback, LoopOptions, Run, check_frames, train
 from .clip_gan import ClipGAN
 from .clip_sampler import ClipSampler
 from .mocogan import MoCoGAN
@@ -73,44 +70,30 @@ def fit(
         raise ValueError(f"The baselines are trained by one process, not by {processes.count}.")
     if processes.device.type == "cpu":
         keep_freed_memory()
-    settings = {
-        "dataset": clips.name,
-        "seed": seed,
-        "model": model,
-        "precision": choose_precision(precision, processes.device),
-    }
-    state = ClipTraining.start(model, clips, width, settings, processes)
-    limit = math.inf if seconds is None else seconds
-    return train(state, clips, steps, limit, out, resume, callbacks, sample_every, checkpoint_every, keep, progress)
+    settings = Settings(clips.name, seed, choose_precision(precision, processes.device))
+    options = LoopOptions(
+        seconds=seconds, resume=resume, callbacks=callbacks, sample_every=sample_every,
+        checkpoint_every=checkpoint_every, keep=keep, progress=progress,
+    )  # fmt: skip
+    return train(ClipTrainer(clips, model, settings, width, processes), steps, out, options)
 
 
-@dataclass
-class ClipTraining:
-    """Everything that a next step depends on, as Trainer is for our model."""
+class ClipTrainer(Trainer):
+    """Trains the baseline `model`, a name in MODELS, on random clips."""
 
-    gan: ClipGAN
-    optimizers: dict[str, torch.optim.Optimizer]
-    sampler: ClipSampler
-    rng: torch.Generator
-    settings: dict[str, Any]
-    processes: Processes
-    step: int = 0
-    saved: int = 0
+    must_agree = ("baseline", "config", "card")
 
-    @classmethod
-    def start(
-        cls, model: str, clips: Clips, width: float, settings: dict[str, Any], processes: Processes
-    ) -> ClipTraining:
-        """Fresh networks from the seed. The caller's random state is left alone."""
-        kind = CLASSES["MoCoGAN" if model.startswith("mocogan") else "TGAN"]
-        sampler = ClipSampler(clips, kind.length, kind.stride)
-        options = {"categories": sampler.categories} if kind is MoCoGAN else {}
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(settings["seed"])
-            gan = MODELS[model](channels=clips.frames.shape[3], width=width, **options).to(processes.device)
-        gan.card, gan.bf16 = settings, settings["precision"] == "bf16"
-        rng = torch.Generator(processes.device).manual_seed(settings["seed"])
-        return cls(gan, gan.optimizers(), sampler, rng, settings, processes)
+    def __init__(self, clips: Clips, model: str, settings: Settings, width: float, processes: Processes) -> None:
+        build = MODELS[model]
+        kind = build.func if isinstance(build, partial) else build
+        self.sampler = ClipSampler(clips, kind.length, kind.stride)
+        options = {"categories": self.sampler.categories} if kind is MoCoGAN else {}
+        with torch.random.fork_rng(devices=[]):  # the caller's random state is left alone
+            torch.default_generator.manual_seed(settings.seed)
+            self.gan = build(channels=clips.frames.shape[3], width=width, **options).to(processes.device)
+        rng = torch.Generator(processes.device).manual_seed(settings.seed)
+        super().__init__(settings, {"model": model}, processes, rng, {"gan.": self.gan}, self.gan.optimizers())
+        self.gan.card, self.gan.bf16 = self.card, settings.precision == "bf16"
 
     @property
     def batch(self) -> int:
@@ -122,59 +105,27 @@ class ClipTraining:
         """Of the networks."""
         return self.gan.config["width"]
 
-    def train_step(self, frames: np.ndarray) -> dict[str, float]:
-        """One step; `frames` are those that the sampler was made for."""
-        self.gan.train()
-        losses = self.gan.train_step(self.sampler, self.optimizers, self.rng)
-        self.step += 1
-        return {name: value.item() for name, value in losses.items()}
-
     def model(self) -> ClipGAN:
         """The model, which always is the newest step."""
         return self.gan
 
-    def save(self, out: Path, keep: int = 0) -> None:
-        """Writes the checkpoint; `keep` older ones stay."""
-        self.settings["steps"] = self.step
-        tensors = checkpoints.with_prefix("gan.", self.gan.state_dict())
-        for name, optimizer in self.optimizers.items():
-            tensors |= checkpoints.with_prefix(f"training.{name}.", optimizer_tensors(optimizer))
-        tensors["training.rng"] = self.rng.get_state()
-        for name, tensor in tensors.items():
-            if not tensor.isfinite().all():
-                raise self.diverged(f"{name} is not finite")
-        if keep and self.saved:
-            checkpoints.set_aside(out, self.saved, keep)
-        checkpoints.write_checkpoint(out, tensors, self._header())
-        self.saved = self.step
-
-    def restore(self, out: Path) -> None:
-        """Takes up the run that was saved in `out`; ValueError where it was begun with other settings."""
-        tensors, header = checkpoints.read_checkpoint(checkpoints.file_of(out))
-        if "baseline" not in header:
-            raise ValueError(f"{out} holds no baseline, so none can be resumed from it: name another place.")
-        check_same(out, header, self._header(), ("baseline", "config", "card"))
-        self.gan.load_state_dict(checkpoints.without_prefix("gan.", tensors))
-        for name, optimizer in self.optimizers.items():
-            restore_optimizer(optimizer, checkpoints.without_prefix(f"training.{name}.", tensors))
-        self.rng.set_state(tensors["training.rng"])
-        self.step = self.saved = self.settings["steps"] = header["card"]["steps"]
-
-    def diverged(self, what: str) -> TrainingDiverged:
-        """The error to raise where `what` went wrong."""
-        return TrainingDiverged(f"Training diverged at step {self.step}: {what}; {self.kept()}. Try another seed.")
-
-    def kept(self) -> str:
-        """What an error leaves, in words."""
-        return f"the checkpoint of step {self.saved} is intact" if self.saved else "nothing was saved"
+    def _update(self) -> dict[str, float]:
+        self.gan.train()
+        losses = self.gan.train_step(self.sampler, dict(self.optimizers), self.rng)
+        return {name: value.item() for name, value in losses.items()}
 
     def _header(self) -> dict[str, Any]:
         return {
             "format": checkpoints.FORMAT,
             "baseline": type(self.gan).__name__,
             "config": self.gan.config,
-            "card": self.settings,
+            "card": self.card,
         }
+
+    def _checked_header(self, out: Path, header: dict[str, Any]) -> dict[str, Any]:
+        if "baseline" not in header:
+            raise ValueError(f"{out} holds no baseline, so none can be resumed from it: name another place.")
+        return header
 
 
 def load(path: str | Path, device: torch.device | str = "cpu") -> ClipGAN:

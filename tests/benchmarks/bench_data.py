@@ -19,7 +19,6 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
@@ -30,7 +29,7 @@ import animlab
 from animlab.backend.device import choose_precision, keep_freed_memory
 from animlab.backend.distributed import Processes
 from animlab.backend.loader import gather
-from animlab.trainer import Trainer
+from animlab.trainer import GANTrainer, Settings
 
 BATCH, SMALL = 64, 4096
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -66,17 +65,19 @@ def gathering(frames: np.ndarray, take: Callable[[np.ndarray, np.ndarray], np.nd
 
 def stepping(sources: dict[str, np.ndarray], width: float, rounds: int = 20) -> dict[str, float]:
     """Median milliseconds of a step of "stable" on each of the sources, in turn; MB that the process grew by."""
-    settings = {"seed": 0, "preset_values": asdict(animlab.PRESETS["stable"])}
-    settings["precision"] = choose_precision("auto", DEVICE)
-    space, processes = animlab.LabelSpace(), Processes(1, 0, DEVICE)
-    states = {name: Trainer.start(space, 3, width, dict(settings), processes) for name in sources}
+    settings, processes = Settings(precision=choose_precision("auto", DEVICE)), Processes(1, 0, DEVICE)
+    preset = animlab.PRESETS["stable"]
+    trainers = {
+        name: GANTrainer(frames, animlab.LabelSpace(), preset, settings, width, processes)
+        for name, frames in sources.items()
+    }
     times: dict[str, list[float]] = {name: [] for name in sources}
     for i in range(5 + rounds):
         if i == 5:
             before = held()
-        for name, frames in sources.items():
+        for name, trainer in trainers.items():
             start = time.perf_counter()
-            for loss in states[name].train_step(frames).values():
+            for loss in trainer.train_step().values():
                 float(loss)  # a GPU is waited for
             times[name].append(1000 * (time.perf_counter() - start))
     after = held()

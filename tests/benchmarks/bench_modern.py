@@ -18,7 +18,6 @@ import argparse
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -34,7 +33,7 @@ from animlab import losses
 from animlab.augment import blurred
 from animlab.backend.device import choose_precision, keep_freed_memory
 from animlab.backend.distributed import Processes
-from animlab.trainer import Trainer
+from animlab.trainer import GANTrainer, Settings
 
 MODERN = animlab.PRESETS["modern"]
 LAZY = 4  # steps of the careless loop from one penalty to the next
@@ -159,12 +158,12 @@ def _convolution(layer: nn.Conv2d, shape: torch.Size, weights: bool) -> Callable
 
 def main(rounds: int, width: float = 1.0) -> dict[str, dict[str, float]]:
     frames = np.random.default_rng(0).integers(0, 256, (4096, 64, 64, 3), np.uint8)
-    settings = {"seed": 0, "preset_values": asdict(MODERN), "precision": choose_precision("auto", DEVICE)}
-    state = Trainer.start(SPACE, 3, width, settings, Processes(1, 0, DEVICE))
+    settings = Settings(precision=choose_precision("auto", DEVICE))
+    trainer = GANTrainer(frames, SPACE, MODERN, settings, width, Processes(1, 0, DEVICE))
     careless = Careless(width)
     times: dict[str, list[float]] = {"careless": _turns(lambda: careless.four_steps(frames), rounds, LAZY)}
     keep_freed_memory()  # which cannot be taken back, and which the careless loop does without
-    work = {"modern": lambda: state.train_step(frames), "convolutions": convolutions(width)}
+    work = {"modern": trainer.train_step, "convolutions": convolutions(width)}
     both: dict[str, list[float]] = {name: [] for name in [*work, "careless, kept"]}
     for i in range(rounds + 2):
         for name, job in [*work.items(), ("careless, kept", lambda: careless.four_steps(frames))]:

@@ -21,10 +21,9 @@ import argparse
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,7 +35,7 @@ import animlab
 from animlab.backend.device import Precision, choose_precision, keep_freed_memory
 from animlab.backend.distributed import Processes
 from animlab.frames import to_tensor
-from animlab.trainer import Trainer
+from animlab.trainer import GANTrainer, Settings
 
 BATCH = 64
 SPACE = animlab.LabelSpace()
@@ -48,16 +47,17 @@ ADAM_BYTES = 7 * 4
 class ThreeOptimisers:
     """InfoGAN's common loop; the score, d and c come from one D, as in ours."""
 
-    def __init__(self) -> None:
+    def __init__(self, frames: np.ndarray) -> None:
+        self.frames = frames
         torch.manual_seed(0)
         self.g, self.d = animlab.Generator(SPACE).to(DEVICE), animlab.Discriminator(SPACE).to(DEVICE)
         g, d = list(self.g.parameters()), list(self.d.parameters())
         self.optimizers = [torch.optim.Adam(p, lr=2e-4, betas=(0.5, 0.999)) for p in (d, g, g + d)]
         self.rng = torch.Generator().manual_seed(0)
 
-    def step(self, frames: np.ndarray) -> None:
-        rows = torch.randint(len(frames), (BATCH,), generator=self.rng).numpy()
-        real = to_tensor(frames[rows], DEVICE)
+    def step(self) -> None:
+        rows = torch.randint(len(self.frames), (BATCH,), generator=self.rng).numpy()
+        real = to_tensor(self.frames[rows], DEVICE)
         ones, zeros = torch.ones(BATCH, 1, device=DEVICE), torch.zeros(BATCH, 1, device=DEVICE)
         bce = F.binary_cross_entropy_with_logits
         d_optimizer, g_optimizer, info_optimizer = self.optimizers
@@ -89,17 +89,16 @@ class ThreeOptimisers:
 class Ours:
     """A step as `fit` makes it."""
 
-    def __init__(self, preset: str, precision: Precision = "auto") -> None:
-        values = asdict(animlab.PRESETS[preset])
-        settings = {"seed": 0, "preset_values": values, "precision": choose_precision(precision, DEVICE)}
-        self.state = Trainer.start(SPACE, 3, 1.0, settings, Processes(1, 0, DEVICE))
-        assert self.state.preset.batch == BATCH
+    def __init__(self, frames: np.ndarray, preset: str, precision: Precision = "auto") -> None:
+        values, settings = animlab.PRESETS[preset], Settings(precision=choose_precision(precision, DEVICE))
+        self.trainer = GANTrainer(frames, SPACE, values, settings, 1.0, Processes(1, 0, DEVICE))
+        assert self.trainer.preset.batch == BATCH
 
-    def step(self, frames: np.ndarray) -> None:
-        self.state.train_step(frames)
+    def step(self) -> dict[str, Any]:
+        return self.trainer.train_step()
 
     def updates(self) -> int:
-        return parameters(self.state.generator) + parameters(self.state.discriminator)
+        return parameters(self.trainer.generator) + parameters(self.trainer.discriminator)
 
 
 def parameters(net: nn.Module) -> int:
@@ -125,14 +124,14 @@ def flops(work: Callable[[], object]) -> int:
 def main(rounds: int) -> dict[str, dict[str, float]]:
     frames = np.random.default_rng(0).integers(0, 256, (4096, 64, 64, 3), np.uint8)
     loops: dict[str, Ours | ThreeOptimisers] = {
-        "three-optimiser": ThreeOptimisers(), "paper": Ours("paper"), "stable": Ours("stable")
+        "three-optimiser": ThreeOptimisers(frames), "paper": Ours(frames, "paper"), "stable": Ours(frames, "stable")
     }  # fmt: skip
     a, b = (torch.randn(MATRIX, MATRIX, device=DEVICE, dtype=torch.bfloat16) for _ in range(2))
     source, target = torch.ones(COPY, device=DEVICE), torch.empty(COPY, device=DEVICE)
-    work: dict[str, Callable[[], object]] = {name: partial(loop.step, frames) for name, loop in loops.items()}
+    work: dict[str, Callable[[], object]] = {name: loop.step for name, loop in loops.items()}
     # In fp32, because there the layers are PyTorch's own: the fast ones make a few multiply-adds that nobody asked for.
-    asked_for = {name: Ours(name, "fp32") if isinstance(loop, Ours) else loop for name, loop in loops.items()}
-    counted = {name: flops(partial(loop.step, frames)) for name, loop in asked_for.items()}
+    asked_for = {name: Ours(frames, name, "fp32") if isinstance(loop, Ours) else loop for name, loop in loops.items()}
+    counted = {name: flops(loop.step) for name, loop in asked_for.items()}
     work |= {"dense bf16": lambda: a @ b, "copy": lambda: target.copy_(source)}
     found = take_turns(work, rounds)
     keep_freed_memory()

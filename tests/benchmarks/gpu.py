@@ -45,7 +45,7 @@ from animlab.backend.cuda_graph import CUDAGraphStep
 from animlab.backend.device import choose_precision
 from animlab.backend.distributed import Processes
 from animlab.baselines.clip_gan import ClipGAN
-from animlab.trainer import Trainer
+from animlab.trainer import GANTrainer, Settings
 from animlab.training import _numbers
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -253,12 +253,12 @@ def rates(matrix: int, floats: int) -> dict[str, float]:
 def speed(task: Task, name: str, frames: np.ndarray) -> dict[str, Any]:
     """Steps as `fit` makes them, losses fetched 25 at a time."""
     preset = task.preset(name)
-    settings = {"seed": 0, "preset_values": asdict(preset), "precision": choose_precision("auto", DEVICE)}
-    state = Trainer.start(animlab.LabelSpace(), 3, task.width, settings, Processes.here(DEVICE.type))
+    settings = Settings(precision=choose_precision("auto", DEVICE))
+    state = GANTrainer(frames, animlab.LabelSpace(), preset, settings, task.width, Processes.here(DEVICE.type))
     count, seconds = (2, 0.0) if task.small else (25, 2.0)
 
     def burst() -> None:
-        for losses in _numbers([state.train_step(frames) for _ in range(count)]):
+        for losses in _numbers([state.train_step() for _ in range(count)]):
             if not np.isfinite(list(losses.values())).all():
                 raise ArithmeticError(f"A loss is no number: {losses}.")
 
@@ -274,7 +274,7 @@ def speed(task: Task, name: str, frames: np.ndarray) -> dict[str, Any]:
     peak = torch.cuda.max_memory_allocated() / 2**30 if DEVICE.type == "cuda" else None
     return {
         "captured": isinstance(state.work, CUDAGraphStep),
-        "precision": settings["precision"],
+        "precision": settings.precision,
         "batch": preset.batch,
         "steps/s": rate,
         "frames/s": rate * preset.batch,

@@ -96,21 +96,21 @@ def least(groups: list[list[Callable[[], object]]]) -> list[float]:
 def measured(preset: str, steps: int) -> dict[str, Any]:
     """Losses of the first steps, the time of these, then the operations."""
     frames = np.random.default_rng(0).integers(0, 256, (4096, 64, 64, 3), np.uint8)
-    asked_for = flops(partial(Ours(preset, "fp32").step, frames))  # the fast layers make a few products more
-    ours = Ours(preset)
+    asked_for = flops(Ours(frames, preset, "fp32").step)  # the fast layers make a few products more
+    ours = Ours(frames, preset)
     losses: dict[str, list[float]] = defaultdict(list)
 
     def step() -> None:
-        for name, value in ours.state.train_step(frames).items():
+        for name, value in ours.step().items():
             losses[name].append(round(float(value), 4))
 
     times = [milliseconds(step) for _ in range(steps)][WARM_UP:]
-    operations = Operations(ours.state.g_optimizer, ours.state.d_optimizer)
+    operations = Operations(ours.trainer.g_optimizer, ours.trainer.d_optimizer)
     profiled = []
     for left in reversed(range(PROFILED)):
         operations.calls, operations.keep = [], left == 0
         with operations:
-            ours.step(frames)
+            ours.step()
         profiled.append(operations.calls)
     del profiled[-1]  # copies of the arguments slow it down
     a, b = (torch.randn(MATRIX, MATRIX, dtype=torch.bfloat16) for _ in range(2))
