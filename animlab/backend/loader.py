@@ -16,7 +16,7 @@ CHUNK = 4096  # frames that go to the GPU at a time, 50 MB: a memory map is not 
 def loader_for(
     frames: np.ndarray, rng: torch.Generator, seed: int, batch: int, part: slice = slice(None)
 ) -> MemmapLoader:
-    """The loader that fits where `rng` draws: MemmapLoader on the CPU; DeviceLoader or, where full, PrefetchLoader on a GPU.
+    """The loader that fits where `rng` draws: MemmapLoader on the CPU; on a GPU DeviceLoader, or PrefetchLoader.
 
     frames: (N, 64, 64, C) uint8, in memory or a memory map. batch: frames a step; part: this process's rows of them.
     """

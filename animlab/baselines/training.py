@@ -85,7 +85,7 @@ class ClipTrainer(Trainer):
 
     def __init__(self, clips: Clips, model: str, settings: Settings, width: float, processes: Processes) -> None:
         build = MODELS[model]
-        kind = build.func if isinstance(build, partial) else build
+        kind: type[ClipGAN] = build.func if isinstance(build, partial) else build  # type: ignore[assignment]
         self.sampler = ClipSampler(clips, kind.length, kind.stride)
         options = {"categories": self.sampler.categories} if kind is MoCoGAN else {}
         with torch.random.fork_rng(devices=[]):  # the caller's random state is left alone
