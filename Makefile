@@ -8,7 +8,7 @@ INSTALLED := .venv/.installed
 FIRST := notebooks/00_play_with_labels.ipynb
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lab test demo bench notebooks badges
+.PHONY: help venv lab check test demo bench notebooks badges
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,12 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 lab: $(INSTALLED)  ## open notebook 00 in JupyterLab (PORT=8888, LAB_ARGS="--no-browser")
 	$(BIN)/jupyter lab --port $(PORT) --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/$(FIRST) $(LAB_ARGS)
+
+check: $(INSTALLED)  ## lint, types and the quick tests, in about two minutes
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check animlab tests data
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests -q -m "not notebook and not browser and not slow"
 
 test: $(INSTALLED)  ## run every test: units, notebooks, a real browser
 	$(BIN)/python -m pytest

@@ -19,3 +19,15 @@ def rng():
     import torch
 
     return torch.Generator().manual_seed(0)
+
+
+def pytest_collection_modifyitems(items):
+    """Marks what `make check` leaves out: notebooks and the browser by their files, what is slow by a list."""
+    slow = set((Path(__file__).parent / "tests" / "slow.txt").read_text().split())
+    for item in items:
+        if item.path.suffix == ".ipynb" or item.path.name.startswith("test_notebook"):
+            item.add_marker("notebook")
+        if item.path.name in ("test_browser.py", "test_web.py"):
+            item.add_marker("browser")
+        if item.nodeid.partition("[")[0] in slow or item.path.name in slow:
+            item.add_marker("slow")

@@ -13,7 +13,7 @@ Where to look:
 from importlib import import_module
 from typing import Any
 
-from . import metrics, networks
+from . import networks
 from .animation import filmstrip, save_animation
 from .checkpoints import CheckpointError, load, save
 from .datasets import Clips, load_dataset
@@ -55,9 +55,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """The parts that need matplotlib or a notebook, and the baselines, are imported when they are first asked for."""
+    """What needs matplotlib, scikit-learn, SciPy or a notebook is imported when it is first asked for."""
     if name == "LabelPlayer":
         return import_module(".widgets", __name__).LabelPlayer
-    if name in ("baselines", "plots", "widgets"):
+    if name in ("baselines", "metrics", "plots", "widgets"):
         return import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,8 +11,8 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from cycler import cycler
 from IPython.display import display
+from matplotlib import rcsetup
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -27,7 +27,7 @@ BLACK, *COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F
 STYLE: dict[Any, Any] = {
     "figure.facecolor": "white",
     "font.size": 11,
-    "axes.prop_cycle": cycler(color=COLOURS),
+    "axes.prop_cycle": rcsetup.cycler(color=COLOURS),
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.titlesize": 11,

@@ -1,10 +1,13 @@
 """The project's own order: lint, types, the lists of dependencies, what is in git."""
 
+import ast
 import re
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -20,6 +23,10 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CONSTRAINTS = [
     line for line in (ROOT / "constraints.txt").read_text().splitlines() if line.strip() and not line.startswith("#")
 ]
+# Imported only where it is there: what a hosted notebook brings, what one kind of file needs, what an old Python needs.
+ABSENT = {"google", "h5py", "tomli"}
+# Needed though no line imports them: FFmpeg itself, and torchvision, which has to fit torch wherever readers bring it.
+UNSEEN = {"imageio-ffmpeg", "torchvision"}
 CHECKER = ROOT.parent / "shared" / "tools" / "check_notebooks.py"
 
 
@@ -56,6 +63,81 @@ def test_constraints_hold_a_version_in_range_of_every_dependency():
     for wanted in map(Requirement, PROJECT["dependencies"] + [name for extra in extras for name in extra]):
         (pin,) = pins[canonicalize_name(wanted.name)].specifier
         assert wanted.specifier.contains(pin.version), f"{pin} is outside {wanted}"
+
+
+def imported(files):
+    """The top-level modules that sources and notebooks import, at whatever depth."""
+    sources = [path.read_text() for path in ROOT.glob(f"{files}.py")]
+    for path in ROOT.glob(f"{files}.ipynb"):
+        cells = nbformat.read(path, 4).cells
+        sources += [
+            re.sub(r"^(\s*)[%!].*$", r"\1pass", cell.source, flags=re.M) for cell in cells if cell.cell_type == "code"
+        ]
+    names = set()
+    for source in sources:
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                names.add(node.module.partition(".")[0])
+    return names - set(sys.stdlib_module_names) - {"animlab"}
+
+
+@pytest.mark.parametrize(
+    ("files", "extras"),
+    [
+        ("animlab/**/*", ["sweep", "yardstick"]),
+        ("notebooks/[0-9d]*", ["sweep"]),
+        ("notebooks/solutions/*", ["sweep"]),
+        ("notebooks/[a-z]*", ["dev"]),
+        ("tests/**/*", ["dev"]),
+        ("data/**/*", ["dev"]),
+    ],
+)
+def test_what_is_imported_is_declared(files, extras):
+    """A package that comes in only because another one needs it may be gone tomorrow."""
+    declared = [Requirement(line) for line in PROJECT["dependencies"]]
+    declared += [Requirement(line) for extra in extras for line in PROJECT["optional-dependencies"][extra]]
+    names = {canonicalize_name(requirement.name) for requirement in declared}
+    packages = metadata.packages_distributions()
+    mine = {path.stem for path in ROOT.rglob("tests/**/*.py")} | {path.stem for path in ROOT.rglob("data/**/*.py")}
+    found = {name: packages.get(name, [name]) for name in imported(files) - mine - ABSENT}
+    undeclared = {name for name, of in found.items() if not names & {canonicalize_name(each) for each in of}}
+    assert undeclared == set()
+
+
+def test_what_is_declared_is_imported():
+    used = set().union(*map(imported, ("animlab/**/*", "notebooks/*")))
+    packages = metadata.packages_distributions()
+    of = {canonicalize_name(each) for name in used for each in packages.get(name, [])}
+    declared = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
+    assert declared - of - UNSEEN == set()
+
+
+def test_import_animlab_loads_little_but_torch():
+    """Half of SciPy and the like would double the time that a lesson takes to begin."""
+    late = ["accelerate", "matplotlib", "scipy", "skimage", "sklearn", "torch_fidelity"]
+    told = run(sys.executable, "-c", f"import sys, animlab; print([name for name in {late} if name in sys.modules])")
+    assert told.strip() == "[]"
+
+
+def test_the_rooms_keep_to_their_order():
+    """What is imported at the top of a module: machinery knows no lesson's topic, numbers know no widget."""
+    allowed = {
+        "backend": {"backend", "networks", "labels"},
+        "networks": {"networks", "labels"},
+        "datasets": {"datasets"},
+        "metrics": {"metrics", "datasets", "labels", "model", "frames", "networks"},
+        "widgets": {"widgets", "plots", "model", "labels", "animation", "frames"},
+    }
+    odd = []
+    for room, known in allowed.items():
+        for path in (ROOT / "animlab" / room).rglob("*.py"):
+            for node in ast.parse(path.read_text()).body:
+                if isinstance(node, ast.ImportFrom) and node.level == 2:
+                    found = [node.module] if node.module else [alias.name for alias in node.names]
+                    odd += [(path.name, name) for name in found if name.partition(".")[0] not in known]
+    assert odd == []
 
 
 def test_the_readme_lists_every_notebook_and_links_to_what_exists():

@@ -234,20 +234,17 @@ CHECKS = [cell.source for cell in NOTEBOOK.cells if cell.cell_type == "code" and
 NAMES = ["Fixed", "agreement", "highest_match", "naming"]
 WRONG = {
     "both still share a column, the first now": "class Fixed(DigitDiscriminator):\n"
-    "    def forward(self, x, label):\n        out = self.head(self.features(x))\n"
-    "        return out[:, :1], out[:, :-1]",
+    "    def forward(self, x, label):\n        out = self.judge(self.look(x))\n        return out[:, :1], out[:, :-1]",
     "left as it was": "Fixed = Copied",
     "the score without its axis": "class Fixed(DigitDiscriminator):\n"
-    "    def forward(self, x, label):\n        out = self.head(self.features(x))\n"
-    "        return out[:, 0], out[:, 1:]",
+    "    def forward(self, x, label):\n        out = self.judge(self.look(x))\n        return out[:, 0], out[:, 1:]",
     "one code thrown away": "class Fixed(DigitDiscriminator):\n"
-    "    def forward(self, x, label):\n        out = self.head(self.features(x))\n"
-    "        return out[:, 1:2], out[:, 2:]",
+    "    def forward(self, x, label):\n        out = self.judge(self.look(x))\n        return out[:, 1:2], out[:, 2:]",
     "the gradient cut, the column still shared": "class Fixed(DigitDiscriminator):\n"
-    "    def forward(self, x, label):\n        out = self.head(self.features(x))\n"
+    "    def forward(self, x, label):\n        out = self.judge(self.look(x))\n"
     "        return out[:, 1:2].detach(), out[:, 1:]",
     "the score is the mean of all": "class Fixed(DigitDiscriminator):\n"
-    "    def forward(self, x, label):\n        out = self.head(self.features(x))\n"
+    "    def forward(self, x, label):\n        out = self.judge(self.look(x))\n"
     "        return out.mean(dim=1, keepdim=True), out[:, 1:]",
     "purity by rows": "def agreement(c):\n    return c.max(axis=1).sum() / c.sum(), 0.52",
     "match on the diagonal": "def agreement(c):\n    return c.max(axis=0).sum() / c.sum(), np.trace(c) / c.sum()",

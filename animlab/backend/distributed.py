@@ -14,10 +14,15 @@ import os
 from dataclasses import dataclass
 
 import torch
-from accelerate import PartialState
-from accelerate.utils import reduce
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+
+def reduce(value: Tensor, reduction: str) -> Tensor:
+    """The "sum" or "mean" of a tensor over all processes."""
+    from accelerate.utils import reduce as over_all
+
+    return over_all(value, reduction)
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,8 @@ class Processes:
     @classmethod
     def here(cls, device: str | None = None) -> Processes:
         """What Accelerate found: one process, or those that its launcher has started."""
+        from accelerate import PartialState  # here, because it takes a second to import
+
         if PartialState._shared_state and PartialState().num_processes != int(os.environ.get("WORLD_SIZE", 1)):
             PartialState._reset_state()  # notebook_launcher forks: the children inherit the notebook's state of one
         state = PartialState(cpu=device == "cpu" or not torch.cuda.is_available())  # Apple's GPU only where asked for
@@ -61,6 +68,7 @@ class Processes:
             for module in net.modules():
                 if isinstance(module, _BatchNorm):
                     module.__class__ = JointBatchNorm  # same parameters and buffers, another forward
+                    module.processes = self.count  # type: ignore[assignment]
             optimizer.register_step_pre_hook(_average_gradients)
 
     def mean(self, values: Tensor) -> Tensor:
@@ -71,7 +79,7 @@ class Processes:
         """Whether any process says so: all must stop at the same step, or those that go on wait for ever."""
         if self.count == 1:
             return flag
-        return bool(reduce(torch.tensor(float(flag), device=self.device), "max") > 0)
+        return bool(reduce(torch.tensor(float(flag), device=self.device), "sum") > 0)
 
 
 def _average_gradients(optimizer: torch.optim.Optimizer, *_: object) -> None:
@@ -98,15 +106,17 @@ class JointBatchNorm(_BatchNorm):
     """Batch norm with the mean and variance of the batches of all processes together.
 
     What nn.SyncBatchNorm does, which needs CUDA; this one also runs on the CPU, where the tests are, and twice
-    differentiably, as gradient penalties need.
+    differentiably, as gradient penalties need. processes: how many there are.
     """
+
+    processes: int
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return super().forward(x)
         assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
         values = x.float().transpose(0, 1).flatten(1)  # (channels, everything else)
-        count = values.shape[1] * PartialState().num_processes
+        count = values.shape[1] * self.processes
         mean = _Sum.apply(values.sum(1)) / count
         variance = _Sum.apply((values - mean[:, None]).square().sum(1)) / count
         with torch.no_grad():

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections import UserDict
+from importlib import import_module
 from pathlib import Path
 
-from . import actions, celeba, faces3d, folder, moving_mnist, shapes
 from .cache import data_folder, prepared
 from .clips import Clips
 from .fetch import FetchError
@@ -19,14 +20,21 @@ from .source import Clip, DataSet, Source
 
 __all__ = ["REGISTRY", "Clip", "Clips", "DataSet", "SkippedWarning", "Source", "StandInWarning", "load_dataset"]
 
-REGISTRY: dict[str, DataSet] = {
-    "actions": actions.DATA_SET,
-    "shapes": shapes.DATA_SET,
-    "moving-mnist": moving_mnist.DATA_SET,
-    "faces3d": faces3d.DATA_SET,
-    "celeba": celeba.DATA_SET,
-    "folder": folder.DATA_SET,
-}
+
+class Registry(UserDict[str, DataSet]):
+    """Data sets by name. A set's module is imported when it is first asked for: some need half of SciPy to draw."""
+
+    def __init__(self, *names: str) -> None:
+        super().__init__()
+        self.data = dict.fromkeys(names)  # type: ignore[assignment]
+
+    def __getitem__(self, name: str) -> DataSet:
+        if self.data[name] is None:
+            self.data[name] = import_module(f".{name.replace('-', '_')}", __name__).DATA_SET
+        return self.data[name]
+
+
+REGISTRY = Registry("actions", "shapes", "moving-mnist", "faces3d", "celeba", "folder")
 SYNTHETIC = "-synthetic"
 
 
@@ -78,9 +86,11 @@ def load_dataset(
         name, source = plain + SYNTHETIC, entry.synthetic()
     frames, table, factors, skipped = prepared(name, source, progress)
     if skipped:
+        from .folder import describe  # which has read the files
+
         count = f"{len(skipped):,} file{'s were' if len(skipped) > 1 else ' was'}"
         warnings.warn(
-            f"{count} left out, wholly or in part: {folder.describe(skipped)}; clips.skipped lists all",
+            f"{count} left out, wholly or in part: {describe(skipped)}; clips.skipped lists all",
             SkippedWarning,
             stacklevel=2,
         )
