@@ -16,9 +16,9 @@ from animlab.metrics import (
     evaluate,
     frechet_distance,
     inversion_protocol,
+    invert,
     psnr,
     random_sweeps,
-    redraw,
     ssim,
 )
 from animlab.metrics import features as streaming
@@ -164,7 +164,7 @@ def test_a_clip_that_the_model_drew_is_redrawn(model):
         c = torch.rand(4, 2, generator=rng)
         z = torch.randn(1, 3, generator=rng).clamp(-2, 2).expand(4, -1)
         clip = model.frames(animlab.Labels(z, model.space.one_hot(torch.full((4,), d)), c))
-        found = redraw(model, clip, steps=80)
+        found = invert(model, clip, steps=80)
         still = ((clip - clip.mean(axis=0)) ** 2).mean()
         assert found.d == d
         assert found.mse < 0.1 * still
@@ -176,7 +176,7 @@ def test_labels_found_lie_where_training_drew_them_and_change_nothing_else(model
     clip = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
     before = {name: value.clone() for name, value in model.generator.state_dict().items()}
     state = torch.get_rng_state()
-    found, again = redraw(model, clip, steps=12), redraw(model, clip, steps=12)
+    found, again = invert(model, clip, steps=12), invert(model, clip, steps=12)
     assert found.labels.c.min() >= 0 and found.labels.c.max() <= 1 and found.labels.z.abs().max() <= 3
     assert (found.labels.z == found.labels.z[0]).all() and (found.labels.d == found.labels.d[0]).all()
     np.testing.assert_array_equal(found.frames, again.frames)
@@ -196,8 +196,8 @@ def test_order_shows_in_c_and_not_in_the_pictures(model):
     assert steady.still_psnr == pytest.approx(psnr(still, sweep).mean()) and steady.psnr > steady.still_psnr
 
 
-def test_redraw_refuses_what_the_model_cannot_draw(model):
+def test_inversion_refuses_what_the_model_cannot_draw(model):
     with pytest.raises(ValueError, match=r"\(T, 64, 64, 3\), got uint8 \(4, 64, 64, 1\)"):
-        redraw(model, np.zeros((4, 64, 64, 1), np.uint8))
+        invert(model, np.zeros((4, 64, 64, 1), np.uint8))
     with pytest.raises(ValueError, match="at least two steps"):
-        redraw(model, np.zeros((4, 64, 64, 3), np.uint8), steps=1)
+        invert(model, np.zeros((4, 64, 64, 3), np.uint8), steps=1)
