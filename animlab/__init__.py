@@ -5,7 +5,7 @@ Where to look:
 - labels, losses, presets, step: the paper's mathematics, from sampling z, d and c to the two-stage training step.
 - networks, augment: generators and discriminators, and what the discriminator is shown.
 - training, trainer, checkpoints, logs: the loop, what a step depends on, what is kept of it.
-- model, animation, plots, widgets: a trained model, and its pictures and players.
+- model, animation, plots, widgets, web: a trained model, its pictures, its players, and its page without Python.
 - datasets, metrics, baselines, sweeps: frames, numbers, the models that the paper compares itself with, many runs.
 - backend: what makes all this fast on the machine at hand.
 """
@@ -42,6 +42,7 @@ __all__ = [
     "TensorBoard",
     "TrainingDiverged",
     "baselines",
+    "export_player",
     "filmstrip",
     "fit",
     "load",
@@ -55,9 +56,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """What needs matplotlib, scikit-learn, SciPy or a notebook is imported when it is first asked for."""
+    """What needs matplotlib, scikit-learn, SciPy or a notebook, and the page, is imported when it is first asked for."""
     if name == "LabelPlayer":
         return import_module(".widgets", __name__).LabelPlayer
-    if name in ("baselines", "metrics", "plots", "widgets"):
+    if name == "export_player":
+        return import_module(".web", __name__).export_player
+    if name in ("baselines", "metrics", "plots", "web", "widgets"):
         return import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -86,13 +86,13 @@ def save(model: Model, path: str | Path, dtype: torch.dtype = torch.float32) -> 
     return write_checkpoint(path, tensors, header)
 
 
-def to_int8(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """A weight (m, …) as whole numbers from -127 to 127, and the scale (m, 1, …) that gives each of its m parts back.
+def to_int8(weight: Tensor, most: int = 127) -> tuple[Tensor, Tensor]:
+    """A weight (m, …) as whole numbers from -most to most, and the scale (m, 1, …) that gives each of its m parts back.
 
-    No number is off by more than half its part's scale, which is the part's largest number over 127.
+    No number is off by more than half its part's scale, which is the part's largest number over `most`.
     """
     weight = weight.float()
-    scale = (weight.abs().amax(dim=tuple(range(1, weight.ndim)), keepdim=True) / 127).clamp(
+    scale = (weight.abs().amax(dim=tuple(range(1, weight.ndim)), keepdim=True) / most).clamp(
         min=torch.finfo(torch.float32).tiny
     )
     return (weight / scale).round().to(torch.int8), scale
