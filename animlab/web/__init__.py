@@ -150,10 +150,11 @@ def _about(model: Model, name: str) -> str:
     """What a stranger may want to know, as paragraphs of HTML."""
     card, space = model.card, model.space
     said = any(" · " in label for label in model.names_of_c())
-    known = [f"{card[key]:,} {word}" for key, word in (("steps", "steps of training"), ("frames", "frames seen"))
-             if isinstance(card.get(key), int)]  # fmt: skip
+    steps, frames = card.get("steps"), card.get("frames")
+    known = f" in {steps:,} steps" if isinstance(steps, int) else ""
+    known += f" on {frames:,} frames" if isinstance(frames, int) else ""
     count = sum(parameter.numel() for parameter in model.generator.parameters())
-    learned = f"It learned from {escape(_shown(name))}" if "dataset" in card else "Nobody wrote down what it learned from"
+    learned = f"It learned from {escape(_shown(name))}{known}." if "dataset" in card else ""
     labels = {
         "c": (space.n_c, "<i>c</i> are numbers from 0 to 1 for what happens in the picture"),
         "d": (space.n_d > 1, "<i>d</i> chooses one of a few kinds of clip"),
@@ -170,8 +171,7 @@ def _about(model: Model, name: str) -> str:
     thanks = [SHOWN.get(name, ("", ""))[1], *(card.get(key) for key in ("licence", "license", "credit", "credits"))]
     credit = " ".join(escape(text) for text in thanks if isinstance(text, str) and text)
     paragraphs = [
-        f"A generative adversarial network (GAN) with {count:,} weights, all of them inside this page. {learned}"
-        + (f": {', '.join(known)}." if known else "."),
+        f"A generative adversarial network (GAN) with {count:,} weights, all of them inside this page. {learned}",
         f"Nobody told it which frames belong together. Its labels are its own: {present}." if present else "",
         names,
         f"What it cannot do: {escape(note)}" if isinstance(note, str) and note else "",

@@ -137,7 +137,7 @@ function makeControls() {
     const radio = element('input', {type: 'radio', name: 'd', value: d, checked: d === 0});
     radio.addEventListener('change', () => { state.d = d; redraw(); });
     $('ds').append(element('label', {}, radio, element('span', {textContent: d})));
-    $('compare').append(element('option', {value: d, textContent: `the same with d ${d}`}));
+    $('compare').append(element('option', {value: d, textContent: `the same, but d ${d}`}));
   }
   for (let j = 0; j < n_c; j++) {
     const slider = element('input', {type: 'range', id: `c${j}`, min: 0, max: 1, step: 0.01, value: 0.5});
