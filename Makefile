@@ -8,7 +8,7 @@ INSTALLED := .venv/.installed
 FIRST := notebooks/00_play_with_labels.ipynb
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lab check test demo bench notebooks badges
+.PHONY: help venv lab check test demo player bench notebooks badges
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,12 @@ demo: $(INSTALLED)  ## draw runs/demo.gif and runs/demo.png (a filmstrip) with t
 	$(BIN)/python -c 'import animlab; clip = animlab.load("pretrained/actions").animate(d=0, c=0, frames=16); \
 	  [animlab.save_animation(clip, f"runs/demo.{kind}") for kind in ("gif", "png")]'
 	@ls runs/demo.gif runs/demo.png
+
+player: $(INSTALLED)  ## write runs/player-NAME.html for every shipped model: a page that plays it without Python
+	@mkdir -p runs
+	$(BIN)/python -c 'import animlab, pathlib; \
+	  [print(animlab.export_player(animlab.load(file.parent), f"runs/player-{file.parent.name}.html")) \
+	   for file in sorted(pathlib.Path("data/pretrained").resolve().glob("*/model.safetensors"))]'
 
 bench: $(INSTALLED)  ## time the training step, the data, drawing and the player; some minutes, on an idle machine
 	$(BIN)/python tests/benchmarks/all.py

@@ -11,7 +11,6 @@ from dataclasses import asdict
 from html import escape
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from ..checkpoints import library_version
 from ..datasets import SYNTHETIC
@@ -28,14 +27,17 @@ PAPER = "https://doi.org/10.1109/ACCESS.2020.3008523"
 # What a data set shows, for somebody who has never heard of it, and whom to thank for it.
 SHOWN = {
     "actions": ("people who move in front of a wall", "Frames: Weizmann data set (Blank et al., ICCV 2005)."),
-    "shapes": ("circles and squares that move over black", "Frames: shapes, published with MoCoGAN (Tulyakov et al., CVPR 2018)."),
+    "shapes": (
+        "circles and squares that move over black",
+        "Frames: shapes, published with MoCoGAN (Tulyakov et al., CVPR 2018).",
+    ),
     "moving-mnist": (
         "handwritten digits that cross the picture",
         "Frames: Moving MNIST (Srivastava et al., ICML 2015), from MNIST's digits, CC BY-SA 3.0.",
     ),
     "faces3d": ("computer-drawn heads that turn and smile", ""),
     "celeba": ("portraits", "Frames: CelebA (Liu et al., ICCV 2015)."),
-}  # fmt: skip
+}
 
 
 def export_player(model: Model, path: str | Path) -> Path:
@@ -81,7 +83,7 @@ def export_player(model: Model, path: str | Path) -> Path:
 def page_of(model: Model) -> tuple[str, list[Layer]]:
     """The page, and the layers with the weights as the page has them, which `layers.draw` draws with."""
     layers = layers_of(model.generator)
-    channels, height, width = layers[-1].shape
+    _, height, width = layers[-1].shape
     parts = {name: _file(name) for name in ("style.css", "engine.js", "gif.js", "worker.js", "player.js", "index.html")}
     fixed = sum(len(part.encode()) for part in parts.values()) + 32_000  # for what follows, beside the weights
     try:
@@ -141,8 +143,8 @@ def _lead(name: str) -> str:
     plain = name.removesuffix(SYNTHETIC)
     what = f"<b>{escape(SHOWN[plain][0])}</b>" if plain in SHOWN else "<b>pictures</b>"
     return (
-        f"No camera took this picture: a neural network draws it anew, here in your browser, whenever you move something. "
-        f"It has seen {what}, single frames in random order, and found by itself what can change in them."
+        "No camera took this picture: a neural network draws it, here in your browser, anew whenever you move "
+        f"something. It has seen {what}, single frames in random order, and found by itself what can change in them."
     )
 
 
@@ -176,8 +178,8 @@ def _about(model: Model, name: str) -> str:
         names,
         f"What it cannot do: {escape(note)}" if isinstance(note, str) and note else "",
         credit,
-        f'Made with animlab {escape(library_version())} after the paper <a href="{PAPER}"><cite>Self-Supervised Animation '
-        "Synthesis Through Adversarial Training</cite></a>. Animations are saved as GIF, the one moving format that every "
-        "browser can be made to write. This page sends nothing anywhere and works offline.",
+        f'Made with animlab {escape(library_version())} after the paper <a href="{PAPER}"><cite>Self-Supervised '
+        "Animation Synthesis Through Adversarial Training</cite></a>. This page works offline and sends nothing "
+        "anywhere. Animations are saved as GIF, because browsers have no way to write animated WebP.",
     ]
     return "\n".join(f"    <p>{text}</p>" for text in paragraphs if text)

@@ -96,7 +96,7 @@ def _parse(tokens: list[str]) -> Expression:
         else:
             stack[-1].append(token.strip('"'))
     (expression,) = stack[0]
-    return expression  # type: ignore[no-any-return]
+    return expression
 
 
 def _section(number: int, entries: Iterable[bytes]) -> bytes:

@@ -1,13 +1,13 @@
 """The loops of the page that take time, in WebAssembly: four numbers at a time (SIMD).
 
 `multiply` makes a picture of `blocks` × 8 channels out of another. Its numbers are float32, its sizes in bytes. For the
-output pixel (y, x) it reads `taps` runs of numbers, `run` bytes each, the first at input + y inRow + x inPixel, the next
-inRow further; channels lie side by side, so the run of a 3×3 convolution are the channels of three neighbours. A 1×1
-convolution has one tap, a linear layer one pixel. weights: for each block of 8 output channels, taps × run × 8 numbers.
+output pixel (y, x) it reads `taps` runs of numbers, `run` bytes each, the first at input + y inRow + x inPixel, the
+next inRow further; channels lie side by side, so a run of a 3×3 convolution is the channels of three neighbours. A 1×1
+convolution has one tap, a linear layer one pixel. weights: for each block of 8 channels, 8 numbers for each one read.
 
 Four pixels are made at once, so that each weight is fetched for four products; their 32 sums stay in registers.
 
-The others go over `bytes` of neighbouring numbers: `leaky` is max(x, slope x), `add` the sum, `blend` a + share (b - a).
+The others go over `bytes` of neighbouring numbers: `leaky` is max(x, slope x), `add` a + b, `blend` a + share (b - a).
 page/engine.js has the same loops in plain JavaScript, for browsers without WebAssembly SIMD.
 """
 
@@ -61,22 +61,23 @@ def kernel(fused: bool) -> str:
       {_forward("output", 32)}
       {_forward("blocks", -1)}
       (br_if $eachBlock (local.get $blocks))))
-  {_each("leaky", "a", "(param $slope f32)", "(f32x4.max {a} (f32x4.mul {a} (f32x4.splat (local.get $slope))))")}
+  {_each("leaky", "a", "slope", "(f32x4.max {a} (f32x4.mul {a} {slope}))")}
   {_each("add", "a b", "", "(f32x4.add {a} {b})")}
-  {_each("blend", "a b", "(param $share f32)",
-         "(f32x4.add {a} (f32x4.mul (f32x4.sub {b} {a}) (f32x4.splat (local.get $share))))")})
+  {_each("blend", "a b", "share", "(f32x4.add {a} (f32x4.mul {share} (f32x4.sub {b} {a})))")})
 """
 
 
-def _each(name: str, sources: str, more: str, result: str) -> str:
+def _each(name: str, sources: str, constant: str, result: str) -> str:
     """A function that goes over `bytes` of its sources, at least 16, and writes a result for each number."""
     values = {source: f"(v128.load (local.get ${source}))" for source in sources.split()}
     places = " ".join(f"(param ${source} i32)" for source in [*values, "to", "bytes"])
+    more = f"(param ${constant} f32)" if constant else ""
+    result = result.format(**values, **{constant: f"(f32x4.splat (local.get ${constant}))"})
     return "\n".join(
         [
             f'(func (export "{name}") {places} {more}',
             "(loop $eachNumber",
-            f"(v128.store (local.get $to) {result.format(**values)})",
+            f"(v128.store (local.get $to) {result})",
             *(_forward(place, 16) for place in [*values, "to"]),
             _forward("bytes", -16),
             "(br_if $eachNumber (local.get $bytes))))",

@@ -126,7 +126,7 @@ class _Reader:
     def label(self, node: fx.Node) -> int:
         if node.target is not getattr or node.args[1] not in ("z", "d", "c"):
             raise Unknown("it uses more of the labels than z, d and c")
-        return self.add(node.args[1], [])
+        return self.add(str(node.args[1]), [])
 
     def node(self, node: fx.Node) -> int:
         if node.op == "call_module":
@@ -138,7 +138,7 @@ class _Reader:
         return known(self, node, *node.args, **node.kwargs)
 
     def module(self, node: fx.Node, module: nn.Module) -> int:
-        (x,) = node.args
+        (x,) = node.all_input_nodes
         match module:
             case nn.Linear():
                 return self.add("linear", [x], weight=module.weight, bias=module.bias)
@@ -151,7 +151,7 @@ class _Reader:
             case nn.ReLU():
                 return self.add("leaky", [x], slope=0.0)
             case nn.LeakyReLU():
-                return self.add("leaky", [x], slope=module.negative_slope)
+                return self.leaky(x, module.negative_slope)
             case nn.Tanh():
                 return self.add("tanh", [x])
             case nn.Unflatten() if module.dim == 1 and len(module.unflattened_size) == 3:
@@ -182,12 +182,13 @@ class _Reader:
         """y = γ (w x + b - μ) / σ + β is w' x + b' with other numbers."""
         place = self.place[x]
         before = self.layers[place]
-        if before.weight is None or before.bias is None or len(x.users) > 1 or norm.running_mean is None:
+        mean, variance = norm.running_mean, norm.running_var
+        if before.weight is None or before.bias is None or len(x.users) > 1 or mean is None or variance is None:
             raise Unknown("a batch norm must follow a linear layer or a convolution, and keep its statistics")
-        scale = (norm.running_var + norm.eps).rsqrt()  # type: ignore[operator]
+        scale = (variance + norm.eps).rsqrt()
         scale = scale if norm.weight is None else scale * norm.weight
         before.weight = before.weight * scale.reshape(-1, *[1] * (before.weight.ndim - 1))
-        before.bias = (before.bias - norm.running_mean) * scale + (0 if norm.bias is None else norm.bias)
+        before.bias = (before.bias - mean) * scale + (0 if norm.bias is None else norm.bias)
         return place
 
     def enlarge(self, _: fx.Node, x: fx.Node, size: Any = None, scale_factor: Any = None, mode: str = "nearest",
@@ -196,6 +197,11 @@ class _Reader:
         if size is not None or mode != "bilinear" or align_corners or not factor or factor != int(factor):
             raise Unknown("it enlarges by a whole number and bilinearly, without aligned corners, and not otherwise")
         return self.add("enlarge", [x], factor=int(factor))
+
+    def leaky(self, x: fx.Node, slope: float) -> int:
+        if not 0 <= slope <= 1:
+            raise Unknown(f"a leaky ReLU's slope is from 0 to 1, got {slope}")
+        return self.add("leaky", [x], slope=float(slope))
 
     def affine(self, x: Any, scale: float = 1.0, shift: float = 0.0) -> int:
         return self.add("affine", [x], scale=float(scale), shift=float(shift))
@@ -211,7 +217,8 @@ class _Reader:
 
 
 def _plain(module: nn.Conv2d | nn.ConvTranspose2d) -> bool:
-    return len({*module.kernel_size}) == len({*module.padding}) == 1 and module.groups == 1 and {*module.dilation} == {1}
+    square = len({*module.kernel_size}) == len({*module.padding}) == 1
+    return square and module.groups == 1 and {*module.dilation} == {1}
 
 
 # Functions and methods by name, as a traced graph has them: each gets the reader, the node and the node's arguments.
@@ -243,7 +250,7 @@ def _concat(reader: _Reader, _: fx.Node, parts: list[fx.Node], dim: int = 0) -> 
 
 
 def _leaky(reader: _Reader, _: fx.Node, x: fx.Node, negative_slope: float = 0.01, inplace: bool = False) -> int:
-    return reader.add("leaky", [x], slope=float(negative_slope))
+    return reader.leaky(x, negative_slope)
 
 
 def _planes(reader: _Reader, _: fx.Node, x: fx.Node, *size: Any) -> int:

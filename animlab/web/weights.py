@@ -20,7 +20,7 @@ from ..checkpoints import LARGE, to_int8
 from ..labels import LabelSpace
 from .layers import Layer, run
 
-STEPS = (127, 63, 31, 23, 15, 13, 11, 9, 7, 5)  # the whole numbers of a rounded layer go from minus to plus one of these
+STEPS = (127, 63, 31, 23, 15, 13, 11, 9, 7, 5)  # a rounded layer's whole numbers go from minus to plus one of these
 SAMPLES = 4096  # random labels from which round_together learns what goes together
 COLUMNS = 64  # rounded before the rest of the weight hears of it: fewer would take longer, more too
 
@@ -67,18 +67,19 @@ def round_together(weight: Tensor, inputs: Tensor, most: int) -> tuple[Tensor, T
     together += 1e-3 * together.diagonal().mean().clamp(min=1e-12) * torch.eye(n)  # inputs never seen apart
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(together))
     share = torch.linalg.cholesky(inverse, upper=True).float()
-    rest = weight.float()[:, order]
-    whole = torch.empty(weight.shape, dtype=torch.int8)
+    rest = weight.float().T[order].contiguous()  # (n, m): a column of the weight is a row in memory
+    step = scale[:, 0]
+    whole = torch.empty(rest.shape, dtype=torch.int8)
     for first in range(0, n, COLUMNS):
         end = min(n, first + COLUMNS)
-        errors = torch.empty(len(weight), end - first)
+        errors = torch.empty(end - first, len(weight))
         for j in range(first, end):
-            rounded = (rest[:, j : j + 1] / scale).round().clamp(-most, most)
-            whole[:, order[j]] = rounded[:, 0].to(torch.int8)
-            error = (rest[:, j : j + 1] - rounded * scale) / share[j, j]
-            rest[:, j:end] -= error * share[j : j + 1, j:end]
-            errors[:, j - first] = error[:, 0]
-        rest[:, end:] -= errors @ share[first:end, end:]
+            rounded = (rest[j] / step).round().clamp(-most, most)
+            whole[order[j]] = rounded.to(torch.int8)
+            errors[j - first] = (rest[j] - rounded * step) / share[j, j]
+            rest[j:end].addr_(share[j, j:end], errors[j - first], alpha=-1)
+        rest[end:].addmm_(share[first:end, end:].T, errors, alpha=-1)
+    whole = whole.T.contiguous()
     return whole, scale
 
 

@@ -144,9 +144,9 @@ function makeControls() {
     const [letter, ...words] = model.names[j].split(' · ');
     const name = element('span', {className: 'name'}, element('b', {textContent: letter}),
       words.length ? ` · ${words.join(' · ')}` : '');
-    const value = element('output', {id: `c${j}-value`, textContent: '0.50'});
-    value.setAttribute('for', slider.id);
-    $('cs').append(element('label', {htmlFor: slider.id}, name, value), slider);
+    const value = element('span', {id: `c${j}-value`, className: 'value', textContent: '0.50'});
+    value.setAttribute('aria-hidden', 'true'); // the slider says it itself
+    $('cs').append(element('div', {}, element('label', {htmlFor: slider.id}, name, value), slider));
     slider.addEventListener('input', () => {
       if (playing?.j === j) stop();
       state.c[j] = Number(slider.value);
@@ -154,6 +154,7 @@ function makeControls() {
     });
     $('along').append(element('option', {value: j, textContent: model.names[j]}));
   }
+  $('cs').classList.toggle('many', n_c > 6);
   $('along').value = model.along;
   for (const [id, none] of [['d-box', n_d < 2], ['c-box', !n_c], ['play-box', !n_c], ['save', !n_c], ['new-z', !n_z]]) {
     $(id).hidden = none;

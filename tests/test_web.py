@@ -1,0 +1,493 @@
+"""The page that export_player writes, in a real browser without a network: pixels, controls, Play, the GIF."""
+
+import base64
+import io
+import json
+import os
+import re
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from playwright.sync_api import expect, sync_playwright
+from torch import nn
+from torch.nn import functional as F
+
+import animlab
+from animlab import networks, web
+from animlab.checkpoints import LARGE, to_int8
+from animlab.frames import to_uint8
+from animlab.networks.common import Network, join_labels
+from animlab.web import layers, weights
+from animlab.web.assembler import assemble
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+needs_chromium = pytest.mark.skipif(
+    not (CHROMIUM or os.environ.get("CI")), reason="no Chromium found: install it or name it in CHROMIUM"
+)
+SEEN = "grows </script> & shrinks"
+CARD = {"dataset": "shapes-synthetic", "seen": {"c1": SEEN}, "influence": {"c1": {"strength": 1}}}
+
+# Draws many labels as the page draws one; RGB bytes as base64.
+DRAW = """async labels => {
+  const parts = [];
+  for (const one of labels) {
+    const pixels = (await ask('draw', {labels: one})).filter((_, i) => i % 4 < 3);
+    parts.push(String.fromCharCode(...pixels));
+  }
+  return btoa(parts.join(''));
+}"""
+
+
+def lively(generator):
+    """With weights that leave no part of the network at its start, where it would do nothing."""
+    rng = torch.Generator().manual_seed(1)
+    for module in generator.modules():
+        if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            module.running_mean = torch.randn(module.running_mean.shape, generator=rng)
+            module.running_var = 0.5 + torch.rand(module.running_var.shape, generator=rng)
+        if isinstance(module, networks.residual.Block):
+            nn.init.normal_(module.second.weight, 0.0, 0.04, rng)
+    with torch.no_grad():
+        for name, parameter in generator.named_parameters():
+            if parameter.ndim == 1:  # biases, and the batch norms' two
+                parameter.add_(torch.rand(parameter.shape, generator=rng), alpha=0.3)
+            if name == "embed.0.weight":
+                parameter[:, -generator.space.n_c :] *= 8  # so that a slider shows
+    return generator
+
+
+def model_of(architecture="paper", channels=3, width=0.15, n_z=4, n_d=3, n_c=3, card=CARD):
+    torch.manual_seed(0)
+    space = animlab.LabelSpace(n_z, n_d, n_c)
+    return animlab.Model(lively(networks.build(architecture, space, channels, width=width)[0]), card=card)
+
+
+class Third(Network):
+    """None of the project's: other kernels, a joined input, one output read twice."""
+
+    def __init__(self, space, channels=3, width=1.0, centre_c=False, odd=None):
+        super().__init__(space, channels, width=width, centre_c=centre_c)
+        self.embed = nn.Sequential(nn.Linear(space.size, 6 * 8 * 8), nn.Tanh())
+        self.wide, self.narrow = nn.Conv2d(6, 10, 5, 1, 2), nn.Conv2d(10, 6, 1, bias=False)
+        self.up = nn.ConvTranspose2d(12, 9, 6, 2, 2)
+        self.last = nn.Sequential(nn.Upsample(scale_factor=4, mode="bilinear"), odd or nn.Identity())
+        self.show = nn.Conv2d(9, channels, 3, padding=1)
+
+    def forward(self, labels):
+        x = self.embed(join_labels(labels, self.centre_c)).view(-1, 6, 8, 8)
+        y = self.narrow(torch.relu(self.wide(x))) + x
+        return self.show(self.last(self.up(torch.cat([y, 1 - 0.5 * x], dim=1))))
+
+
+def third(odd=None):
+    torch.manual_seed(0)
+    return animlab.Model(Third(animlab.LabelSpace(3, 2, 2), odd=odd))
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS) as browser:
+        yield browser
+
+
+@pytest.fixture
+def play(browser, tmp_path):
+    """Opens a model's page, or a page's text, without a network; says afterwards that nothing went wrong on it."""
+    troubles, requests, contexts = [], [], []
+
+    def play(what, motion="reduce", **options):
+        path = tmp_path / "player.html"
+        if isinstance(what, str):
+            path.write_text(what, encoding="utf-8")
+        else:
+            animlab.export_player(what, path)
+        assert path.stat().st_size < 6_000_000
+        context = browser.new_context(offline=True, reduced_motion=motion, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: troubles.append(message.text))
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        context.on("request", lambda request: requests.append(request.url))
+        page.goto(path.as_uri())
+        page.wait_for_selector("body.ready", timeout=60_000)
+        return page
+
+    yield play
+    for context in contexts:
+        context.close()
+    assert troubles == []
+    assert [url for url in requests if not url.startswith(("file:///", "blob:", "data:,"))] == []
+
+
+def drawn(page, labels):
+    """The page's pictures: uint8 (N, 64, 64, 3)."""
+    asked = [{name: getattr(labels, name)[i].tolist() for name in ("z", "d", "c")} for i in range(len(labels))]
+    return np.frombuffer(base64.b64decode(page.evaluate(DRAW, asked)), np.uint8).reshape(-1, 64, 64, 3)
+
+
+def shown(page, name="picture"):
+    """What stands on one of the page's canvases: uint8 (64, 64, 3)."""
+    address = page.evaluate("name => document.getElementById(name).toDataURL()", name)
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))).convert("RGB"))
+
+
+def difference(a, b):
+    return np.abs(a.astype(int) - b)
+
+
+def settled(page):
+    page.evaluate("async () => { while (drawing || wanted) await new Promise(resolve => setTimeout(resolve, 5)); }")
+
+
+# ---- Pixels ----
+
+
+@needs_chromium
+@pytest.mark.parametrize("name", ["paper", "residual", "grey", "third", "pretrained/actions"])
+def test_the_page_draws_what_pytorch_draws(play, name):
+    models = {
+        "paper": lambda: model_of("paper", width=0.3),
+        "residual": lambda: model_of("residual", width=0.5),
+        "grey": lambda: model_of("residual", channels=1, n_d=20, n_c=10, n_z=0),
+        "third": third,
+    }
+    model = models[name]() if name in models else animlab.load(name)
+    text, restored = web.page_of(model)
+    page = play(text)
+    labels = model.space.sample(30 if name in ("grey", "third") else 200, torch.Generator().manual_seed(2))
+    found, expected = drawn(page, labels), to_uint8(layers.draw(restored, labels))
+    off, rounded = difference(found, expected), difference(expected, model.frames(labels))
+    print(f"{name}: page from PyTorch at most {off.max()}; rounded weights from float32 mean {rounded.mean():.3f}, "
+          f"at most {rounded.max()}; {len(text.encode()):,} bytes")  # fmt: skip
+    assert off.max() <= 2
+    assert rounded.mean() < 0.5 and rounded.max() <= 6
+    assert expected.std(axis=0).mean() > 1  # the labels do something
+    expect(page.get_by_role("radio")).to_have_count(model.space.n_d)
+    expect(page.locator("#cs input")).to_have_count(model.space.n_c)
+
+
+@needs_chromium
+def test_without_simd_it_draws_the_same(play):
+    for architecture in ("paper", "residual"):
+        model = model_of(architecture)
+        text, restored = web.page_of(model)
+        page = play(re.sub(r'"kernels": \[[^]]*\]', '"kernels": []', text))
+        labels = model.space.sample(10, torch.Generator().manual_seed(2))
+        assert difference(drawn(page, labels), to_uint8(layers.draw(restored, labels))).max() <= 2
+
+
+@needs_chromium
+def test_it_starts_with_the_notebooks_picture_and_goes_on_with_its_z(play):
+    model = model_of()
+    page = play(model)
+    for seed in range(3):
+        assert page.locator("#picture-caption").inner_text() == f"d 0 · z {seed}\nc 0.50 0.50 0.50"
+        (frame,) = model.frames(model.space.still(d=0, seed=seed))
+        assert difference(shown(page), frame).max() <= 2
+        page.get_by_role("button", name="New z").click()
+        settled(page)
+    numbers = np.array(page.evaluate("Array.from({length: 3000}, (_, i) => normals(i + 8, 4))"))
+    assert np.abs(numbers.mean(axis=0)).max() < 0.07 and np.abs(numbers.std(axis=0) - 1).max() < 0.05
+    assert np.abs(np.corrcoef(numbers.T) - np.eye(4)).max() < 0.07
+
+
+# ---- Controls ----
+
+
+@needs_chromium
+def test_every_control_moves_the_picture(play):
+    model = model_of()
+    page = play(model)
+    assert page.title() == "shapes-synthetic: pictures to move · animlab"
+    slider = page.get_by_role("slider", name=f"c1 · {SEEN}")
+    slider.fill("1")
+    settled(page)
+    assert difference(shown(page), model.frames(model.space.still(0, [0.5, 1, 0.5]))[0]).max() <= 2
+    page.get_by_role("radio", name="2").check()
+    slider.press("Home")
+    settled(page)
+    assert difference(shown(page), model.frames(model.space.still(2, [0.5, 0, 0.5]))[0]).max() <= 2
+    expect(page.locator("#live")).to_contain_text(f"d 2, z 0; c0: 0.50; c1, {SEEN}: 0.00")
+    assert page.locator("#picture").get_attribute("aria-label") == page.locator("#live").inner_text()
+    before = shown(page)
+    page.get_by_role("button", name="Surprise me").click()
+    settled(page)
+    assert difference(shown(page), before).max() > 2
+    page.get_by_role("button", name="Back to the start").click()
+    settled(page)
+    assert difference(shown(page), model.frames(model.space.still())[0]).max() <= 2
+
+
+@needs_chromium
+def test_pictures_side_by_side(play):
+    page = play(model_of())
+    expect(page.locator("#beside")).to_be_hidden()
+    page.get_by_role("combobox", name="compare with").select_option("this picture, kept as it is now")
+    settled(page)
+    kept = shown(page, "beside")
+    assert (kept == shown(page)).all()
+    page.locator("#c0").fill("1")
+    settled(page)
+    assert (shown(page, "beside") == kept).all()
+    assert difference(shown(page), kept).max() > 2
+    page.get_by_role("combobox", name="compare with").select_option("the same, but d 1")
+    settled(page)
+    expect(page.locator("#beside-caption")).to_have_text("d 1 · z 0\nc 1.00 0.50 0.50")
+    other = shown(page, "beside")
+    assert difference(other, kept).max() > 2
+    page.get_by_role("radio", name="1").check()
+    settled(page)
+    assert (shown(page) == other).all()
+
+
+@needs_chromium
+def test_by_keyboard_alone(play):
+    page = play(model_of())
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.id") == "c0":
+            break
+    page.keyboard.press("End")
+    assert page.locator("#c0-value").inner_text() == "1.00"
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    while page.evaluate("document.activeElement.id") != "play":
+        page.keyboard.press("Tab")
+    assert page.locator("#along").input_value() == "1"  # the strongest c, as the card has it
+    page.keyboard.press("Space")
+    expect(page.get_by_role("button", name="Pause")).to_be_focused()
+    seen = set()
+    for _ in range(20):
+        seen.add(page.locator("#picture-caption").inner_text())
+        page.wait_for_timeout(30)
+    assert len(seen) > 5
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Play")).to_be_focused()
+
+
+@needs_chromium
+@pytest.mark.parametrize("motion", ["reduce", "no-preference"])
+def test_it_moves_by_itself_once_if_the_reader_does_not_mind(play, motion):
+    page = play(model_of(), motion)
+    moves = motion == "no-preference"
+    expect(page.locator("#play")).to_have_text("Pause" if moves else "Play")
+    if moves:
+        expect(page.locator("#play")).to_have_text("Play", timeout=8000)
+    settled(page)
+    assert page.locator("#picture-caption").inner_text() == "d 0 · z 0\nc 0.50 0.50 0.50"
+
+
+@needs_chromium
+@pytest.mark.parametrize("size", [(360, 740), (320, 256)], ids=["phone", "400 %"])
+def test_nothing_is_cut_off_on_a_narrow_screen(play, size):
+    page = play(model_of(n_d=20, n_c=10), viewport=dict(zip(("width", "height"), size)))
+    page.get_by_role("combobox", name="compare with").select_option("the same, but d 1")
+    assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+    for control in page.locator("button, select, input").all():
+        box = control.bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= size[0]
+
+
+@needs_chromium
+@pytest.mark.parametrize("space", [{"n_c": 0}, {"n_d": 1}, {"n_z": 0}])
+def test_no_control_for_what_a_model_does_not_have(play, space):
+    page = play(model_of(**space), motion="no-preference")
+    settled(page)
+    hidden = {"n_c": "#save", "n_d": "#ds", "n_z": "#new-z"}
+    for name, control in hidden.items():
+        assert page.locator(control).is_visible() == (name not in space)
+
+
+# ---- The GIF ----
+
+
+@needs_chromium
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_gif_shows_what_play_shows(play, channels):
+    model = model_of(channels=channels)
+    page = play(model)
+    page.locator("#c0").fill("0.2")
+    page.locator("#speed").fill("0.7")
+    settled(page)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save as GIF").click()
+    assert download.value.suggested_filename == "shapes-synthetic-d0-c1.gif"
+    expect(page.locator("#status")).to_contain_text("Saved a GIF of 28 frames")
+    with Image.open(download.value.path()) as movie:
+        assert (movie.size, movie.n_frames, movie.info["loop"]) == ((256, 256), 28, 0)
+        frames, times = [], []
+        for k in range(movie.n_frames):
+            movie.seek(k)
+            frames.append(np.asarray(movie.convert("RGB")))
+            times.append(movie.info["duration"])
+    assert sum(times) == 1400
+    frames = np.stack(frames)
+    assert (frames[:, ::4, ::4] == frames[:, 3::4, 3::4]).all()  # each pixel a square
+    labels = model.space.sweep(model.space.still(0, [0.2, 0.5, 0.5]), 1, 15)
+    there = model.frames(labels)
+    off = difference(frames[:, ::4, ::4], np.concatenate([there, there[-2:0:-1]]))
+    print(f"GIF from PyTorch: mean {off.mean():.2f}, at most {off.max()}")
+    assert off.mean() < 2.5 and off.max() <= 24  # these pictures have more colours than any that a network learns
+    assert channels == 3 or off.max() <= 2  # a palette holds every grey
+
+
+@needs_chromium
+def test_a_gif_of_a_comparison_shows_both(play):
+    model = model_of("residual")
+    page = play(model)
+    page.get_by_role("combobox", name="compare with").select_option("this picture, kept as it is now")
+    page.locator("#speed").fill("0.5")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save as GIF").click()
+    with Image.open(download.value.path()) as movie:
+        assert (movie.size, movie.n_frames) == ((4 * (64 + 2 + 64), 4 * 64), 20)
+        for frame, c1 in ((0, 0.0), (10, 1.0)):
+            movie.seek(frame)
+            left, gap, right = np.split(np.asarray(movie.convert("RGB"))[::4, ::4], [64, 66], axis=1)
+            assert (gap == 255).all()
+            assert difference(left, model.frames(model.space.still(0, [0.5, c1, 0.5]))[0]).mean() < 2.5
+            assert difference(right, model.frames(model.space.still())[0]).mean() < 2.5
+            assert difference(left, right).mean() > 2.5
+
+
+# ---- The file ----
+
+
+def test_a_page_is_one_file_and_takes_the_place_of_the_last(tmp_path):
+    path = tmp_path / "player.html"
+    path.write_text("old")
+    assert animlab.export_player(model_of(), str(path)) == path
+    assert list(tmp_path.iterdir()) == [path]
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith("<!doctype html>") and "{{" not in text
+    assert re.findall(r'(?:src|href)="(?!data:,|https://doi\.org/)', text) == []
+    (content,) = re.findall(r'<script type="application/json" id="model">(.*?)</script>', text, re.S)
+    assert json.loads(content)["names"] == ["c0", f"c1 · {SEEN}", "c2"]
+
+
+def test_the_page_says_what_is_seen_and_where_its_words_come_from():
+    card = {"dataset": "faces3d", "steps": 12000, "frames": 40000, "note": "Eyes <blur>.", "licence": "MIT, the lab."}
+    text, _ = web.page_of(model_of(card=card))
+    for words in ("computer-drawn heads that turn and smile", "in 12,000 steps on 40,000 frames", "Eyes &lt;blur&gt;.",
+                  "MIT, the lab.", "Nobody has named the sliders"):  # fmt: skip
+        assert words in text
+    named, _ = web.page_of(model_of())
+    assert "come from the model's card" in named
+    assert "MIT, the lab." not in named
+    web.page_of(model_of(card={"seen": 3, "influence": {"c0": None}, "note": 7}))  # a card may hold anything
+
+
+@pytest.mark.parametrize("model", ["pretrained/actions", None, nn.Identity()])
+def test_only_models_are_exported(model, tmp_path):
+    with pytest.raises(TypeError, match="export_player writes a Model"):
+        animlab.export_player(model, tmp_path / "player.html")
+
+
+@pytest.mark.parametrize("name", ["player", "player.png", "html"])
+def test_another_ending(name, tmp_path):
+    with pytest.raises(ValueError, match=r"a page whose name ends in \.html, got"):
+        animlab.export_player(model_of(), tmp_path / name)
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"There is no folder .*nowhere' to write 'player.html' to; make it"):
+        animlab.export_player(model_of(), tmp_path / "nowhere" / "player.html")
+
+
+def test_a_folder_in_the_files_place(tmp_path):
+    (tmp_path / "player.html").mkdir()
+    with pytest.raises(OSError, match=r"player\.html could not be written"):
+        animlab.export_player(model_of(), tmp_path / "player.html")
+    assert [path.name for path in tmp_path.iterdir()] == ["player.html"]
+
+
+@pytest.mark.parametrize(
+    "odd, reason",
+    [
+        (nn.MaxPool2d(3, 1, 1), "it has no layer for MaxPool2d"),
+        (nn.Softplus(), "it has no layer for Softplus"),
+        (nn.Conv2d(9, 9, 3, stride=2), "it convolves in steps of 1"),
+        (nn.Conv2d(9, 9, 3, padding=1, groups=3), "it convolves in steps of 1"),
+        (nn.ConvTranspose2d(9, 9, 3, 2, 1), "it convolves transposed so that the size grows by the stride"),
+        (nn.BatchNorm2d(9), "a batch norm must follow"),
+        (nn.Upsample(scale_factor=2), "it enlarges by a whole number and bilinearly"),
+        (nn.LeakyReLU(-0.5), "a leaky ReLU's slope is from 0 to 1"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else "",
+)  # fmt: skip
+def test_what_the_page_cannot_run_is_said_in_a_sentence(odd, reason, tmp_path):
+    with pytest.raises(ValueError) as error:
+        animlab.export_player(third(odd), tmp_path / "player.html")
+    assert str(error.value).startswith(f"The page cannot run this generator: {reason}")
+    assert "\n" not in str(error.value) and str(error.value).endswith(".")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_forward_that_depends_on_its_numbers_is_refused():
+    class Moody(Third):
+        def forward(self, labels):
+            return super().forward(labels) if labels.c.sum() > 0 else F.relu(super().forward(labels))
+
+    with pytest.raises(ValueError, match="it cannot be read as layers"):
+        web.page_of(animlab.Model(Moody(animlab.LabelSpace(3, 2, 2))))
+
+
+def test_a_generator_too_large_for_a_page(monkeypatch):
+    monkeypatch.setattr(web, "LARGEST", 120_000)
+    with pytest.raises(ValueError, match=r"This generator has [\d,]+ weights, too many for a page"):
+        web.page_of(model_of(width=0.4))
+
+
+# ---- The parts ----
+
+
+@pytest.mark.parametrize("architecture", ["paper", "residual"])
+def test_layers_are_the_generator(architecture):
+    model = model_of(architecture)
+    labels = model.space.sample(8)
+    found = layers.layers_of(model.generator)
+    with torch.inference_mode():
+        assert torch.allclose(layers.draw(found, labels), model.generator(labels), atol=1e-5)
+    assert found[-1].shape == (3, 64, 64)
+
+
+def test_weights_are_int8_as_in_checkpoints():
+    model = model_of("residual", width=0.5)
+    before = layers.layers_of(model.generator)
+    _, described, after = weights.pack(before, model.space, 10**7)
+    for entry, old, new in zip(described, before, after):
+        if old.weight is None:
+            continue
+        whole, scale = to_int8(old.weight)
+        assert ("scale" in entry["weight"]) == (old.weight.numel() >= LARGE)
+        assert torch.equal(new.weight, whole * scale if "scale" in entry["weight"] else old.weight)
+        assert torch.equal(new.bias, old.bias)
+
+
+def test_rounding_together_is_nearer_than_rounding_alone(rng):
+    inputs = torch.randn(2000, 8, generator=rng) @ torch.randn(8, 60, generator=rng)
+    inputs += 0.1 * torch.randn(2000, 60, generator=rng)
+    weight = torch.randn(30, 60, generator=rng)
+
+    def error(whole, scale):
+        return ((whole * scale - weight) @ inputs.T).square().mean().sqrt()
+
+    together, alone = weights.round_together(weight, inputs, 7), to_int8(weight, 7)
+    assert together[0].dtype == torch.int8 and together[0].abs().max() <= 7
+    assert torch.equal(together[1], alone[1])
+    assert error(*together) < 0.4 * error(*alone)
+
+
+def test_the_assembler_writes_what_the_standard_says():
+    text = '(module (import "page" "memory" (memory 1)) (func (export "f") (param $x i32) (local $y v128) ;; a remark\n'
+    text += "(loop $l (v128.store offset=16 (local.get $x) (v128.load (i32.const -200))) (br_if $l (local.get $x)))))"
+    expected = (
+        "0061736d01000000" "01050160017f00" "021001047061676506 6d656d6f7279 020001" "03020100" "07050101660000"
+        "0a1a01 18 01017b 0340 2000 41b87e fd000200 fd0b0210 2000 0d00 0b 0b"
+    )  # fmt: skip
+    assert assemble(text).hex() == re.sub(r"\s", "", expected)
+    with pytest.raises(ValueError, match=r"does not know 'i64\.add'"):
+        assemble(text.replace("br_if $l (local.get $x)", "i64.add"))
