@@ -44,11 +44,12 @@ demo: $(INSTALLED)  ## draw runs/demo.gif and runs/demo.png (a filmstrip) with t
 	  [animlab.save_animation(clip, f"runs/demo.{kind}") for kind in ("gif", "png")]'
 	@ls runs/demo.gif runs/demo.png
 
+# A generator's folder has a filmstrip of what it draws; the networks of the metrics lie beside them.
 player: $(INSTALLED)  ## write runs/player-NAME.html for every shipped model: a page that plays it without Python
 	@mkdir -p runs
 	$(BIN)/python -c 'import animlab, pathlib; \
 	  [print(animlab.export_player(animlab.load(file.parent), f"runs/player-{file.parent.name}.html")) \
-	   for file in sorted(pathlib.Path("data/pretrained").resolve().glob("*/model.safetensors"))]'
+	   for file in sorted(pathlib.Path("data/pretrained").resolve().glob("*/filmstrip.*"))]'
 
 bench: $(INSTALLED)  ## time the training step, the data, drawing and the player; some minutes, on an idle machine
 	$(BIN)/python tests/benchmarks/all.py
