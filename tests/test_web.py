@@ -99,7 +99,7 @@ def play(browser, tmp_path):
     """Opens a model's page, or a page's text, without a network; says afterwards that nothing went wrong on it."""
     troubles, requests, contexts = [], [], []
 
-    def play(what, motion="reduce", **options):
+    def play(what, motion="reduce", until="body.ready", **options):
         path = tmp_path / "player.html"
         if isinstance(what, str):
             path.write_text(what, encoding="utf-8")
@@ -113,7 +113,7 @@ def play(browser, tmp_path):
         page.on("pageerror", lambda error: troubles.append(str(error)))
         context.on("request", lambda request: requests.append(request.url))
         page.goto(path.as_uri())
-        page.wait_for_selector("body.ready", timeout=60_000)
+        page.wait_for_selector(until, timeout=60_000)
         return page
 
     yield play
@@ -301,6 +301,13 @@ def test_no_control_for_what_a_model_does_not_have(play, space):
         assert page.locator(control).is_visible() == (name not in space)
 
 
+@needs_chromium
+def test_a_damaged_page_says_so(play):
+    text, _ = web.page_of(model_of())
+    page = play(re.sub(r'(id="weights">).{400}', r"\1", text), until="#status.error")
+    assert page.locator("#status").inner_text().startswith("This page cannot draw here (")
+
+
 # ---- The GIF ----
 
 
@@ -433,6 +440,11 @@ def test_a_forward_that_depends_on_its_numbers_is_refused():
 
     with pytest.raises(ValueError, match="it cannot be read as layers"):
         web.page_of(animlab.Model(Moody(animlab.LabelSpace(3, 2, 2))))
+
+
+def test_frames_of_two_channels_are_refused():
+    with pytest.raises(ValueError, match=r"its frames should be \(1 or 3, H, W\), not \(2, 64, 64\)\.$"):
+        web.page_of(model_of(channels=2))
 
 
 def test_a_generator_too_large_for_a_page(monkeypatch):

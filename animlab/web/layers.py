@@ -57,6 +57,8 @@ def layers_of(generator: Network) -> list[Layer]:
         layers = _Reader(generator).read(graph)
         for layer, output in zip(layers, run(layers, generator.space.still()), strict=True):
             layer.shape = tuple(output.shape[1:])
+        if len(layers[-1].shape) != 3 or layers[-1].shape[0] not in (1, 3):
+            raise Unknown(f"its frames should be (1 or 3, H, W), not {layers[-1].shape}")
     except Unknown as error:
         raise ValueError(f"The page cannot run this generator: {error}.") from None
     except (RuntimeError, TypeError, fx.proxy.TraceError) as error:

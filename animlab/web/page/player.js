@@ -38,7 +38,7 @@ worker.onmessage = ({data}) => {
 worker.onerror = event => complain(new Error(event.message || 'the worker did not start'));
 
 function complain(error) {
-  say(`This page cannot draw here: ${error.message}. A browser from 2023 or later can.`);
+  say(`This page cannot draw here (${error.message}). An intact copy can, in a browser from 2023 or later.`);
   $('status').classList.add('error');
 }
 
@@ -81,7 +81,9 @@ function describe({d, c, z}) {
 
 let drawing = false, wanted = false;
 
-async function redraw() {
+const redraw = () => drawNewest().catch(complain);
+
+async function drawNewest() {
   wanted = true;
   if (drawing) return;
   drawing = true;
@@ -95,10 +97,9 @@ async function redraw() {
         put('beside', await ask('draw', {labels: labelsOf(other)}), other);
       }
     }
-  } catch (error) {
-    complain(error);
+  } finally {
+    drawing = false;
   }
-  drawing = false;
   describeWhenStill();
 }
 
@@ -270,7 +271,7 @@ async function start() {
   try {
     await ask('open', {model, weights: $('weights').textContent, kernels: model.kernels});
     $('weights').remove();
-    await redraw();
+    await drawNewest();
     say('');
     document.body.classList.add('ready');
     if (n_c && !still.matches) play(model.along, 2); // once, to show what can be done; it ends where it began
