@@ -56,7 +56,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """What needs matplotlib, scikit-learn, SciPy or a notebook, and the page, is imported when it is first asked for."""
+    """What needs matplotlib, scikit-learn, SciPy or a notebook, and the page, is imported when first asked for."""
     if name == "LabelPlayer":
         return import_module(".widgets", __name__).LabelPlayer
     if name == "export_player":
