@@ -573,7 +573,10 @@ def _(folder: Path) -> Path:
     return path
 
 
-@case("zip with names of 60,000 digits", r"5 frames in 4 clips$")
+@case(
+    "zip with names of 60,000 digits",
+    rf"{ONE}. Left out: top/in/1{{73}}…1+a.png: its name has more than 255 characters: give it a shorter one; ",
+)
 def _(folder: Path) -> Path:
     names = [f"top/in/{'1' * 60_000}{ending}.png" for ending in ("a", "1", "a1", "1a")]
     return zipped(folder, dict.fromkeys([*names, "top/still.png"], encoded(picture())))
@@ -611,7 +614,11 @@ def block(*variables: str) -> Spoil:
 
 def fill_the_disk(patch: pytest.MonkeyPatch, folder: Path) -> None:
     """Frames go to /dev/full, which refuses every byte as a full disk does."""
-    patch.setattr(cache, "open", lambda *_: io.FileIO("/dev/full", "w"), raising=False)
+
+    def full(path: Path, mode: str = "r", **options: int) -> object:
+        return io.FileIO("/dev/full", "w") if "w" in mode else open(path, mode, **options)
+
+    patch.setattr(cache, "open", full, raising=False)
 
 
 def forbid_reading(patch: pytest.MonkeyPatch, folder: Path) -> None:

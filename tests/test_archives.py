@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from animlab.datasets import archives
+from animlab.datasets import archives, limits
 from animlab.datasets.archives import ArchiveError, open_archive
 
 CONTENTS = {"a.txt": b"alpha" * 1000, "deep/er/b.bin": bytes(range(256)) * 20, "c c \N{CAT FACE}.txt": b""}
@@ -64,11 +64,11 @@ def test_a_bomb_stops_early(tmp_path: Path) -> None:
         written = io.BytesIO()
         with pytest.raises(ArchiveError, match="unpacks to more than 200 times its size"):
             archive.copy("a", written)
-        assert len(written.getvalue()) <= archives.RATIO_COUNTS_FROM + archives.CHUNK
+        assert len(written.getvalue()) <= limits.RATIO_COUNTS_FROM + archives.CHUNK
 
 
 def test_many_members_together_are_limited_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "MAX_TOTAL_BYTES", 2500)
+    monkeypatch.setattr(limits, "MAX_TOTAL_BYTES", 2500)
     with open_archive(pack(tmp_path / "x.zip", {str(index): bytes(1000) for index in range(3)})) as archive:
         archive.read("0"), archive.read("1")
         with pytest.raises(ArchiveError, match="unpacks to more than 0 GB: use a smaller one"):
@@ -78,7 +78,7 @@ def test_many_members_together_are_limited_too(tmp_path: Path, monkeypatch: pyte
 def test_a_huge_list_of_members_is_refused_before_it_is_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = pack(tmp_path / "x.zip", {f"{index:05d}": b"" for index in range(1000)})
     with monkeypatch.context() as patch:
-        patch.setattr(archives, "MAX_DIRECTORY_BYTES", 50_000)  # the list takes 51,000
+        patch.setattr(limits, "MAX_DIRECTORY_BYTES", 50_000)  # the list takes 51,000
         patch.setattr(zipfile.ZipInfo, "__init__", lambda *_: pytest.fail("parsed"))
         with pytest.raises(ArchiveError, match="holds more than 250,000 files"), open_archive(path):
             pass

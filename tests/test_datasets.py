@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from animlab.datasets import REGISTRY, Clips, StandInWarning, cache, load_dataset, strips
+from animlab.datasets import REGISTRY, Clips, StandInWarning, cache, limits, load_dataset, strips
 from animlab.datasets.source import Clip, Source
 from animlab.datasets.synthetic_actions import CLASSES, render_actions
 from animlab.datasets.synthetic_shapes import render_shapes
@@ -151,7 +151,7 @@ def test_a_picture_that_promises_too_many_pixels_is_refused_before_decoding() ->
 
 def test_a_member_that_unpacks_to_something_huge_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "shapes.zip", "w") as archive:
-        archive.writestr("shapes/0/1.png", bytes(strips.MAX_BYTES + 1))
+        archive.writestr("shapes/0/1.png", bytes(limits.MAX_STRIP_BYTES + 1))
     with pytest.raises(ValueError, match=r"shapes/0/1.png unpacks to more than 32 MB"):
         load("shapes", tmp_path)
 

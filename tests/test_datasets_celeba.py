@@ -20,8 +20,9 @@ from torchvision.transforms.functional import InterpolationMode, pil_to_tensor
 
 import animlab
 from animlab.datasets import REGISTRY, Clips, load_dataset
-from animlab.datasets.celeba import MAX_BYTES, crop_face
+from animlab.datasets.celeba import crop_face
 from animlab.datasets.heads import BALD, STYLES, Look
+from animlab.datasets.limits import MAX_PORTRAIT_BYTES
 from animlab.datasets.portraits import paint_portraits
 from animlab.datasets.synthetic_celeba import draw_looks, render_celeba
 
@@ -174,7 +175,7 @@ def huge_header(width: int, height: int) -> bytes:
         (picture(1, 1), "is no portrait that can be read: 1x1 pixels, smaller than 8x8; get"),
         (huge_header(10_000, 10_000), "is no portrait that can be read: more than 80 million pixels; get"),
         (huge_header(20_000, 20_000), "is no portrait that can be read: more than 80 million pixels; get"),
-        (bytes(MAX_BYTES + 1), "(unpacks to more than|has more than) 16 MB"),
+        (bytes(MAX_PORTRAIT_BYTES + 1), "(unpacks to more than|has more than) 16 MB"),
     ],
 )
 def test_a_damaged_picture_is_named(tmp_path: Path, content: bytes, says: str) -> None:

@@ -18,8 +18,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 from torchvision.datasets.mnist import read_image_file, read_label_file
 
-from animlab.datasets import StandInWarning, digits
-from animlab.datasets.digits import HASHES, MAX_BYTES, load_digits, synthetic_digits
+from animlab.datasets import StandInWarning, digits, limits
+from animlab.datasets.digits import HASHES, load_digits, synthetic_digits
 
 REAL = Path(os.environ.get("ANIMLAB_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
@@ -158,12 +158,12 @@ GOOD = idx(np.zeros((20, 28, 28)))
         ("images-idx3-ubyte", idx(np.zeros((20, 32, 30))), "holds pictures of 30x32, but the digits"),
         ("images-idx3-ubyte", idx(np.zeros((0, 28, 28))), "holds no digits: get it again"),
         ("images-idx3-ubyte", idx(np.zeros((21, 28, 28))), "holds 21 digits, but t10k-labels-idx1-ubyte.gz 20 labels"),
-        ("images-idx3-ubyte", bytes(MAX_BYTES + 1), "unpacks to more than 64 MB, too much for MNIST: remove it"),
+        ("images-idx3-ubyte", bytes(limits.MAX_IDX_BYTES + 1), "unpacks to more than 64 MB, too much for MNIST"),
         ("images-idx3-ubyte.gz", b"", "is no IDX file of images: it begins with nothing"),
         ("images-idx3-ubyte.gz", GOOD, "is no complete gzip file .15696 bytes.: get it again"),
         ("images-idx3-ubyte.gz", gzip.compress(GOOD)[:50], "is no complete gzip file .50 bytes.: get it again"),
         ("images-idx3-ubyte.gz", gzip.compress(GOOD)[:-8] + bytes(8), "is no complete gzip file"),
-        ("images-idx3-ubyte.gz", gzip.compress(bytes(MAX_BYTES + 1)), "unpacks to more than 64 MB"),
+        ("images-idx3-ubyte.gz", gzip.compress(bytes(limits.MAX_IDX_BYTES + 1)), "unpacks to more than 64 MB"),
         ("labels-idx1-ubyte", idx(np.full(20, 10)), "holds the label 10, but digits go from 0 to 9"),
     ],
 )  # fmt: skip

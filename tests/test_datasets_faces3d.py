@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import scipy.io
 
-from animlab.datasets import REGISTRY, Clips, face_motion, faces3d, fetch, ict_facekit, load_dataset
+from animlab.datasets import REGISTRY, Clips, face_motion, faces3d, fetch, ict_facekit, limits, load_dataset
 from animlab.datasets.basel import COMPONENTS, EXPRESSION_STEP, read_basel
 from animlab.datasets.face_motion import motions, render_faces
 from animlab.datasets.ict_facekit import FOLDER, HASHES, LANDMARKS, NEUTRAL, read_ict
@@ -224,7 +224,7 @@ MARKS = json.dumps({"idx_to_landmark_verts": list(range(68))}).encode()
             {NEUTRAL: WHOLE, LANDMARKS: MARKS, "identity000.obj": WHOLE[10:]},
             r"identity000.obj has 26718 vertices, not 26719: get it again",
         ),
-        ({NEUTRAL: b" " * (ict_facekit.MAX_BYTES + 1)}, r"generic_neutral_mesh.obj unpacks to more than 16 MB"),
+        ({NEUTRAL: b" " * (limits.MAX_SHAPE_BYTES + 1)}, r"generic_neutral_mesh.obj unpacks to more than 16 MB"),
     ],
 )
 def test_a_damaged_face_model_is_named(tmp_path: Path, members: dict[str, bytes], says: str) -> None:

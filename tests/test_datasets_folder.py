@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import random
+import shutil
 import subprocess
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +22,7 @@ from PIL import Image
 from torchvision.transforms import v2
 
 import animlab
-from animlab.datasets import Clips, SkippedWarning, cache, folder, load_dataset, media
+from animlab.datasets import Clips, SkippedWarning, cache, folder, limits, load_dataset, media
 from animlab.datasets.source import Clip, Skipped
 
 
@@ -209,19 +212,149 @@ def test_each_stored_frame_comes_once_however_long_it_is_shown(root: Path, tmp_p
     assert len(load(root)) == 5  # 0, 7, 14, 21, 28
 
 
-@pytest.mark.parametrize("trouble", ["Unrecognized option 'fps_mode'.", "No ffmpeg exe could be found."])
-def test_an_ffmpeg_that_is_too_old_is_not_blamed_on_the_video(
-    root: Path, monkeypatch: pytest.MonkeyPatch, trouble: str
+def other_ffmpeg(patch: pytest.MonkeyPatch, path: Path, script: str) -> None:
+    """This script is what imageio-ffmpeg finds."""
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    patch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", lambda: str(path))
+
+
+@pytest.fixture
+def film(root: Path) -> Path:
+    """A video of three frames, beside one picture."""
+    iio.imwrite(root / "x.mp4", np.stack([np.asarray(noise(64, 64))] * 3), plugin="FFMPEG", fps=25)
+    noise(64, 64).save(root / "still.png")
+    return root / "x.mp4"
+
+
+@pytest.mark.parametrize("trouble", ["too old", "not there", "never there"])
+def test_an_ffmpeg_that_is_missing_or_too_old_is_not_blamed_on_the_video(
+    root: Path, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
-    iio.imwrite(root / "x.mp4", np.stack([np.asarray(noise(64, 64))] * 2), plugin="FFMPEG", fps=25)
+    def find() -> str:
+        raise RuntimeError("No ffmpeg exe could be found. Install ffmpeg on your system, or set IMAGEIO_FFMPEG_EXE.")
 
-    def refuse(*_: object, **__: object) -> Iterator[object]:
-        raise OSError(f"Could not load meta information\n=== stderr ===\n{trouble}")
-        yield
+    with monkeypatch.context() as patch:
+        other_ffmpeg(patch, tmp_path / "ffmpeg", "echo \"Unrecognized option 'fps_mode'.\" >&2; exit 1")
+        if trouble == "not there":
+            (tmp_path / "ffmpeg").unlink()
+        elif trouble == "never there":
+            patch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", find)
+        with pytest.raises(RuntimeError, match=r"^videos need ffmpeg 5.1 or newer: pip install --upgrade imageio-f"):
+            load(root)
+    assert len(load(root)) == 4
 
-    monkeypatch.setattr(imageio_ffmpeg, "read_frames", refuse)
-    with pytest.raises(RuntimeError, match=r"^videos need ffmpeg 5.1 or newer: pip install --upgrade imageio-ffmpeg$"):
-        load(root)
+
+@pytest.mark.parametrize(
+    "script, reason",
+    [
+        ("kill -9 $$", "ffmpeg was ended by signal 9 after 0 frames"),
+        ("printf 'P6\\n1 1\\n255\\n   '; sleep 0.2; kill -9 $$", "ffmpeg was ended by signal 9 after 1 frames"),
+        ("echo 'out: Cannot allocate memory' >&2; exit 1", "ffmpeg had not enough memory after 0 frames"),
+    ],
+)
+def test_an_ffmpeg_that_is_killed_says_nothing_about_the_video(
+    root: Path, film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, reason: str
+) -> None:
+    with monkeypatch.context() as patch, pytest.warns(SkippedWarning, match=reason):
+        other_ffmpeg(patch, tmp_path / "ffmpeg", script)
+        patch.setattr(limits, "MIN_SIDE", 1)
+        assert len(load(root)) == 1
+    assert len(load(root)) == 4 and load(root).skipped == ()
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), MemoryError()])
+def test_what_the_machine_failed_over_is_tried_again(
+    root: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Of three pictures the second fails, once; the two others are there at once, and all three the next time."""
+    for seed in range(3):
+        noise(64, 64, seed).save(root / f"{seed}.png")
+    decode = media.pictures_in
+
+    def fail_once(content: bytes) -> Iterator[Image.Image]:
+        if content == (root / "1.png").read_bytes():
+            raise error
+        return decode(content)
+
+    with monkeypatch.context() as patch, pytest.warns(SkippedWarning, match=r"1.png \((cannot be read just|too large)"):
+        patch.setattr(folder, "pictures_in", fail_once)
+        seen = load(root)
+        assert np.array_equal(seen.frames, [noise(64, 64, seed) for seed in (0, 2)])
+    assert np.array_equal(load(root).frames, [noise(64, 64, seed) for seed in range(3)])
+    assert np.array_equal(seen.frames, [noise(64, 64, seed) for seed in (0, 2)]), "the first frames are still there"
+
+
+def test_a_file_that_cannot_be_read_at_all_does_not_sink_the_set(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a disk with a bad sector does it, for the look at what has changed as well."""
+    numbered(root, 3)
+
+    def bad_sector(path: Path, mode: str = "r", **options: int) -> object:
+        if Path(path).name == "002.png":
+            raise OSError(errno.EIO, "Input/output error")
+        return open(path, mode, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cache, "open", bad_sector, raising=False)
+        patch.setattr(Path, "read_bytes", lambda path: bad_sector(path, "rb").read())
+        for _ in range(2):
+            with pytest.warns(SkippedWarning, match=r"002.png \(cannot be read just now: Input/output error\)"):
+                assert len(load(root)) == 2
+    assert len(load(root)) == 3
+
+
+# --- whose frames these are -----------------------------------------------------------------------------------------
+
+
+def as_old(path: Path) -> None:
+    os.utime(path, (1e9, 1e9))
+
+
+def test_frames_of_one_folder_are_never_served_for_another(tmp_path: Path) -> None:
+    """Names, sizes and times agree, as after unpacking; only what is in the files differs."""
+    folders = [tmp_path / name for name in ("a", "b")]
+    for level, place in zip((0, 200), folders):
+        place.mkdir()
+        for name in ("1.bmp", "2.bmp"):
+            Image.new("L", (64, 64), level).save(place / name)
+            as_old(place / name)
+    assert [load(place).frames.max() for place in (*folders, *folders)] == [0, 200, 0, 200]
+
+
+def test_a_file_changed_in_place_is_noticed_though_size_and_time_stay(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "SETTLED", 0.05)
+    for level in (10, 20, 30):
+        Image.new("L", (64, 64), level).save(root / "x.bmp")
+        as_old(root / "x.bmp")
+        for wait in (0, 0.2):
+            time.sleep(wait)  # before the note on it is kept, and after
+            assert load(root).frames.max() == level
+
+
+def test_content_is_read_once_and_a_copy_is_not_prepared_again(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "SETTLED", -1)
+    numbered(root / "walk", 3)
+    first = load(root)
+    shutil.copytree(root, tmp_path / "copy")
+    with monkeypatch.context() as patch:
+        patch.setattr(cache, "_write", lambda *_: pytest.fail("prepared anew"))
+        assert np.array_equal(load(tmp_path / "copy").frames, first.frames)
+        patch.setattr(cache, "_content_of", lambda *_: pytest.fail("read anew"))
+        assert np.array_equal(load(root).frames, first.frames)
+
+
+def test_the_same_files_below_other_folders_have_other_classes(root: Path, tmp_path: Path) -> None:
+    numbered(root / "cats", 2)
+    shutil.copytree(root / "cats", tmp_path / "other" / "dogs")
+    assert [set(load(place).clips["class"]) for place in (root, root / "cats", tmp_path / "other")] == [
+        {"cats"},
+        {""},
+        {"dogs"},
+    ]
 
 
 # --- what becomes a clip --------------------------------------------------------------------------------------------
@@ -287,7 +420,7 @@ def test_natural_order() -> None:
 
 
 def test_a_long_video_stops_at_the_limit(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(media, "MAX_FRAMES", 4)
+    monkeypatch.setattr(limits, "MAX_FRAMES", 4)
     iio.imwrite(
         root / "x.mp4", np.stack([np.asarray(noise(64, 64, seed)) for seed in range(9)]), plugin="FFMPEG", fps=9
     )
@@ -296,14 +429,14 @@ def test_a_long_video_stops_at_the_limit(root: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_long_sequence_comes_in_pieces_of_one_take(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folder, "MAX_FRAMES", 4)
+    monkeypatch.setattr(limits, "MAX_FRAMES", 4)
     numbered(root / "walk", 10)
     clips = load(root)
     assert clips.clips[["start", "length", "take"]].tolist() == [(0, 4, 0), (4, 4, 0), (8, 2, 0)]
 
 
 def test_a_set_stops_when_it_is_full(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folder, "MAX_TOTAL_FRAMES", 5)
+    monkeypatch.setattr(limits, "MAX_TOTAL_FRAMES", 5)
     numbered(root / "walk", 4)
     images = [noise(64, 64, seed) for seed in range(3)]
     images[0].save(root / "walk/x.gif", save_all=True, append_images=images[1:])
@@ -314,7 +447,7 @@ def test_a_set_stops_when_it_is_full(root: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_too_many_files_are_refused_before_they_are_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(folder, "MAX_FILES", 3)
+    monkeypatch.setattr(limits, "MAX_FILES", 3)
     numbered(root, 4)
     with pytest.raises(ValueError, match=r"holds more than 3 files: name a folder of only those you need"):
         load(root)
@@ -329,7 +462,7 @@ def test_a_picture_file_of_too_many_bytes(root: Path, monkeypatch: pytest.Monkey
 
 
 def test_very_large_frames_stop_a_clip_earlier(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(media, "MAX_CLIP_PIXELS", 3 * 64 * 64)
+    monkeypatch.setattr(limits, "MAX_CLIP_PIXELS", 3 * 64 * 64)
     images = [noise(64, 64, seed) for seed in range(5)]
     images[0].save(root / "x.webp", save_all=True, append_images=images[1:])
     with pytest.warns(SkippedWarning, match=r"x.webp \(only the first 3 frames were taken"):

@@ -14,7 +14,9 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import binary_opening
 
-from .media import to_frame, video_frames
+from . import limits
+from .files import check_file
+from .media import MediaError, to_frame, video_frames
 from .source import SIZE, Clip, DataSet, Source
 from .strips import fetch_strips, find_strips
 from .synthetic_actions import actions_stand_in
@@ -67,9 +69,12 @@ def _videos(folder: Path, matches: Sequence[re.Match[str]], frames_of: Callable[
     def read() -> Iterator[Clip]:
         for match in matches:
             path = folder / match.string
+            check_file(path)
             try:
                 frames = frames_of(path)
-            except (OSError, ValueError) as error:
+            except (OSError, MediaError) as error:
+                if isinstance(error, MediaError) and error.momentary:
+                    raise OSError(f"{path} cannot be read just now: {error}; try again") from error
                 size = path.stat().st_size
                 raise ValueError(f"{path} cannot be read as a video ({size} bytes): get the file again") from error
             yield Clip(frames, _video_class(match["action"].lower()))
@@ -86,14 +91,26 @@ def _video_class(action: str) -> str:
 def _squeezed(path: Path) -> np.ndarray:
     """All frames of a video (the longest Weizmann clip has 146), squeezed to uint8 (T, 64, 64, 3)."""
     size = (SIZE, SIZE)
-    return np.stack([np.asarray(image.resize(size, Image.Resampling.BICUBIC)) for image in video_frames(path)])
+    images = _all_images(path, limits.MAX_CLIP_PIXELS)
+    return np.stack([np.asarray(image.resize(size, Image.Resampling.BICUBIC)) for image in images])
 
 
 def _cropped(path: Path) -> np.ndarray:
     """All frames of a video, cut to one square for the whole clip, so that what moves is seen to move."""
-    images = list(video_frames(path))
-    box = moving_box(np.stack([np.asarray(image) for image in images])) if images else None
+    images = list(_all_images(path, limits.MAX_HELD_PIXELS))
+    box = moving_box(np.stack([np.asarray(image) for image in images]))
     return np.stack([to_frame(image, box) for image in images])
+
+
+def _all_images(path: Path, most: int) -> Iterator[Image.Image]:
+    """The frames of a video; ValueError where they are too many, or have more than `most` pixels in all."""
+    count = pixels = 0
+    for image in video_frames(path):
+        count, pixels = count + 1, pixels + image.width * image.height
+        if count > limits.MAX_FRAMES or pixels > most:
+            seen = f"{count - 1:,} frames of {image.width}x{image.height}"
+            raise ValueError(f"{path} has more than {seen}, which is too much for a clip: cut it into shorter ones")
+        yield image
 
 
 def moving_box(video: np.ndarray) -> tuple[int, int, int, int]:

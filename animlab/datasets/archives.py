@@ -6,10 +6,12 @@ that the archive was made to do harm.
 
 from __future__ import annotations
 
+import copy
 import io
 import lzma
 import re
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -17,14 +19,11 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-MAX_MEMBERS = 250_000  # all of CelebA has 202,599
-MAX_DIRECTORY_BYTES = 32 << 20  # of the list of members, which is read whole; that of CelebA takes some 20 MB
-MAX_MEMBER_BYTES = 256 << 20  # of one member, unpacked, where the reader of a set names no other limit
-MAX_TOTAL_BYTES = 64 << 30  # of all members read from one archive
-MAX_RATIO = 200  # unpacked to packed bytes; pictures and videos hardly shrink, text shrinks to a tenth
-RATIO_COUNTS_FROM = 16 << 20  # bytes: a smaller member does no harm, and a black bitmap may shrink to a thousandth
+from . import limits
+from .files import check_file, is_momentary
+
 CHUNK = 1 << 20
-TOO_MANY = f"holds more than {MAX_MEMBERS:,} files, too many to read: make an archive of only those you need"
+TOO_MANY = f"holds more than {limits.MAX_FILES:,} files, too many to read: make an archive of only those you need"
 
 # What zipfile and the unpackers under it raise for damaged input.
 DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError)
@@ -35,11 +34,12 @@ class ArchiveError(ValueError):
     """An archive, or a member of one, that cannot or must not be read.
 
     The message is "WHERE REASON": reason says what is wrong and what to do, where names the archive and the member.
+    momentary: whether it may well be read another time, since the machine failed and not the archive.
     """
 
-    def __init__(self, where: str, reason: str) -> None:
+    def __init__(self, where: str, reason: str, momentary: bool = False) -> None:
         super().__init__(f"{where} {reason}")
-        self.reason = reason
+        self.reason, self.momentary = reason, momentary
 
 
 class Archive:
@@ -62,13 +62,13 @@ class Archive:
             self._sort_in(info)
         self.members.sort()
 
-    def read(self, member: str, limit: int = MAX_MEMBER_BYTES) -> bytes:
+    def read(self, member: str, limit: int = limits.MAX_MEMBER_BYTES) -> bytes:
         """The content of one member, at most `limit` bytes; ArchiveError where it is larger, damaged or encrypted."""
         buffer = io.BytesIO()
         self.copy(member, buffer, limit)
         return buffer.getvalue()
 
-    def copy(self, member: str, target: BinaryIO, limit: int = MAX_MEMBER_BYTES) -> None:
+    def copy(self, member: str, target: BinaryIO, limit: int = limits.MAX_MEMBER_BYTES) -> None:
         """Unpack one member into an open file, a chunk at a time; errors as for `read`."""
         for chunk in self._chunks(member, limit):
             target.write(chunk)  # outside the generator's own try: a full disk is no damaged archive
@@ -83,6 +83,8 @@ class Archive:
             raise ArchiveError(where, "is encrypted: unpack the archive with its password and pack it anew without")
         size = 0
         try:
+            if info.compress_type == zipfile.ZIP_LZMA:
+                self._check_dictionary(where, info)
             with self._zip.open(info) as file:
                 while chunk := file.read(CHUNK):
                     size += len(chunk)
@@ -95,14 +97,35 @@ class Archive:
             raise ArchiveError(where, f"is packed with {method}, which cannot be read: pack it anew") from error
         except ArchiveError:
             raise
-        except DAMAGED as error:
+        except (*DAMAGED, MemoryError) as error:
+            if is_momentary(error):
+                raise ArchiveError(where, f"{_trouble(error)}: try again", momentary=True) from error
             raise ArchiveError(where, "is damaged inside the archive: get the archive again") from error
+
+    def _check_dictionary(self, where: str, info: zipfile.ZipInfo) -> None:
+        """Look at the memory that LZMA would take, up to 4 GB, before it takes it."""
+        packed = copy.copy(info)  # the member as it lies there
+        packed.compress_type, packed.file_size = zipfile.ZIP_STORED, info.compress_size
+        del packed.CRC
+        with self._zip.open(packed) as file:
+            head = file.read(9)  # version, size of the properties, their first byte, size of the dictionary
+        if len(head) == 9 and struct.unpack("<5xL", head)[0] > limits.MAX_DICTIONARY_BYTES:
+            raise ArchiveError(
+                where,
+                f"needs more than {limits.MAX_DICTIONARY_BYTES >> 20} MB of memory to be unpacked: pack it with "
+                "a smaller dictionary",
+            )
 
     def _sort_in(self, info: zipfile.ZipInfo) -> None:
         name = info.filename.replace("\\", "/")  # as some Windows programs separate folders
         if name.endswith("/") or name.startswith("__MACOSX/"):
             return
-        if name.startswith("/") or re.match("[A-Za-z]:", name) or ".." in PurePosixPath(name).parts:
+        parts = PurePosixPath(name).parts
+        if any(len(part) > limits.MAX_NAME for part in parts):
+            self.refused[name] = f"its name has more than {limits.MAX_NAME} characters: give it a shorter one"
+        elif len(parts) > limits.MAX_DEPTH + 1:
+            self.refused[name] = f"it lies more than {limits.MAX_DEPTH} folders deep: move it up"
+        elif name.startswith("/") or re.match("[A-Za-z]:", name) or ".." in parts:
             self.refused[name] = "its name leads out of the archive"
         elif stat.S_ISLNK(info.external_attr >> 16):
             self.refused[name] = "a link"
@@ -113,10 +136,11 @@ class Archive:
     def _check_size(self, where: str, size: int, packed: int, limit: int) -> None:
         if size > limit:
             raise ArchiveError(where, f"unpacks to more than {limit >> 20} MB, which is too large: remove it")
-        if size > RATIO_COUNTS_FROM and size > MAX_RATIO * packed:
-            raise ArchiveError(where, f"unpacks to more than {MAX_RATIO} times its size, as traps do: remove it")
-        if self._total > MAX_TOTAL_BYTES:
-            raise ArchiveError(str(self.path), f"unpacks to more than {MAX_TOTAL_BYTES >> 30} GB: use a smaller one")
+        if size > limits.RATIO_COUNTS_FROM and size > limits.MAX_RATIO * packed:
+            raise ArchiveError(where, f"unpacks to more than {limits.MAX_RATIO} times its size, as traps do: remove it")
+        if self._total > limits.MAX_TOTAL_BYTES:
+            most = limits.MAX_TOTAL_BYTES >> 30
+            raise ArchiveError(str(self.path), f"unpacks to more than {most} GB: use a smaller one")
 
 
 @contextmanager
@@ -126,21 +150,30 @@ def open_archive(path: Path) -> Iterator[Archive]:
     >>> with open_archive(Path("frames.zip")) as archive:
     ...     contents = [archive.read(member) for member in archive.members]
 
-    Members that are links, or whose names are absolute, start with a drive letter or climb up with `..`, land in
-    `archive.refused`. Raises ArchiveError (a ValueError) for what is no zip archive, is cut short or lists too many.
+    Members that are links, or whose names are absolute, start with a drive letter, climb up with `..`, are too long or
+    lie too deep, land in `archive.refused`. Raises ValueError for what is no ordinary file, ArchiveError (a ValueError)
+    for what is no zip archive, is cut short or lists too many.
     """
+    check_file(path)
     with open(path, "rb") as file:
         try:
             zipped = zipfile.ZipFile(_LimitedReads(file))
         except DirectoryTooLarge as error:
             raise ArchiveError(str(path), TOO_MANY) from error
-        except (*DAMAGED, NotImplementedError) as error:
+        except (*DAMAGED, NotImplementedError, MemoryError) as error:
+            if is_momentary(error):
+                raise ArchiveError(str(path), f"{_trouble(error)}: try again", momentary=True) from error
             size = path.stat().st_size
             raise ArchiveError(str(path), f"is no complete zip archive ({size} bytes): get it again") from error
         with zipped:
-            if len(zipped.infolist()) > MAX_MEMBERS:
+            if len(zipped.infolist()) > limits.MAX_FILES:
                 raise ArchiveError(str(path), TOO_MANY)
             yield Archive(path, zipped)
+
+
+def _trouble(error: BaseException) -> str:
+    """What the machine had no success with, in a few words."""
+    return f"cannot be read just now ({getattr(error, 'strerror', None) or 'not enough memory'})"
 
 
 class DirectoryTooLarge(Exception):
@@ -159,7 +192,7 @@ class _LimitedReads(io.BufferedIOBase):
 
     def read(self, size: int | None = -1, /) -> bytes:
         size = -1 if size is None else size
-        if size > MAX_DIRECTORY_BYTES:
+        if size > limits.MAX_DIRECTORY_BYTES:
             raise DirectoryTooLarge
         return self.file.read(size)
 

@@ -16,6 +16,8 @@ import numpy as np
 import scipy.io
 from scipy.io.matlab import MatReadError
 
+from . import limits
+from .files import check_file, is_file
 from .morphable import MorphableModel, outward
 
 MATLAB_FILE = "01_MorphableModel.mat"
@@ -31,7 +33,7 @@ READ_ERRORS = (OSError, ValueError, KeyError, TypeError, IndexError, EOFError, N
 
 def find_basel(root: Path) -> Path | None:
     """The model file in `root` (2009 before 2017: the paper's first), or None."""
-    return next((root / name for name in (MATLAB_FILE, *HDF5_FILES) if (root / name).is_file()), None)
+    return next((root / name for name in (MATLAB_FILE, *HDF5_FILES) if is_file(root / name)), None)
 
 
 def read_basel(path: Path) -> MorphableModel:
@@ -40,13 +42,16 @@ def read_basel(path: Path) -> MorphableModel:
     Raises ValueError, naming the file, where it is damaged or of another layout; ModuleNotFoundError where a 2017 file
     is there and h5py is not.
     """
+    check_file(path)
+    size = path.stat().st_size
+    if size > limits.MAX_MODEL_BYTES:
+        most = limits.MAX_MODEL_BYTES >> 30
+        raise ValueError(f"{path} has more than {most} GB, too much for a face model: remove it")
     try:
         model = _from_matlab(path) if path.suffix == ".mat" else _from_hdf5(path, _h5py(path))
     except READ_ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(
-            f"{path} is no readable Basel Face Model ({path.stat().st_size} bytes; {reason}): get it again"
-        ) from error
+        raise ValueError(f"{path} is no readable Basel Face Model ({size} bytes; {reason}): get it again") from error
     if len(model.mean) > 20_000:
         model = model.reduced(fixed=np.zeros(len(model.mean), bool))
     return model

@@ -1,8 +1,10 @@
 """Prepare once, then memory-map: every data set becomes one .npy of frames and one .npy table of clips.
 
 A prepared set is a folder `<name>-<key>` with `frames.npy`, `clips.npy`, `factors.npz` and, where files were left out,
-`skipped.json`. The key is made from the names, sizes and times of the source files, so a changed source is prepared
-anew. The folder is written under a temporary name and renamed when it is complete: what exists under its final name is
+`skipped.json`. The key is made from the names and the content of the source files, so a changed source is prepared
+anew, and frames are never those of other files that only look alike from outside. Content is read once: a note,
+`notes/<stamp>`, keeps the key under what the file system says of the files, which it says of no others.
+The folder is written under a temporary name and renamed when it is complete: what exists under its final name is
 whole, however many processes prepare at once and whenever one of them is killed.
 """
 
@@ -18,17 +20,23 @@ import time
 import uuid
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from .source import Skipped, Source
+from .files import check_file
+from .source import Passing, Skipped, Source
 
-FORMAT = 1  # raise it when what a cache holds changes its meaning: old caches are then left alone
+FORMAT = 2  # raise it when what a cache holds changes its meaning: old caches are then left alone
 UNFINISHED = "unfinished-"
+CHUNK = 1 << 20
+NOTES = "notes"
+# Seconds for which a file has to have been left alone before a note on it is kept: two changes that follow each other
+# at once may bear the same time.
+SETTLED = 2.0
 ABANDONED_AFTER = 3600.0  # seconds without a write before an unfinished folder counts as left behind
 
 
@@ -52,16 +60,31 @@ def data_folder() -> Path:
 
 
 def prepared(name: str, source: Source, progress: bool = True) -> Prepared:
-    """Open the prepared frames of `source`, preparing them first where that has not been done yet."""
-    key = f"{name}-{_fingerprint(source)}"
-    for folder in cache_folders():
-        found = _open(folder / key)
+    """Open the prepared frames of `source`, preparing them first where that has not been done yet.
+
+    They are not kept for the next time where the machine failed over one of the files, or a file has been changed
+    meanwhile. Raises ValueError where one of the files is no ordinary one.
+    """
+    stamp = _stamp(source.files)
+    key = _key(source, stamp, progress)
+    for folder in cache_folders() if key else []:
+        found = _open(folder / f"{name}-{key}")
         if found is not None:
             return found
     with scratch_folder(name) as unfinished:
-        with full_disk_is_one_sentence(f"the prepared {name!r} frames"):
-            _write(unfinished, name, source, progress)
-        return _publish(unfinished, unfinished.parent / key)
+        try:
+            with full_disk_is_one_sentence(f"the prepared {name!r} frames"):
+                lasting = _write(unfinished, name, source, progress)
+        except MemoryError as error:
+            raise MemoryError(
+                f"there is not enough memory to prepare {name!r}: end other programs, or use smaller files"
+            ) from error
+        if lasting and key and stamp == _stamp(source.files):
+            return _publish(unfinished, unfinished.parent / f"{name}-{key}")
+        found = _open(unfinished)  # a map stays readable when its file is removed
+        if found is None:
+            raise OSError(f"the prepared frames in {unfinished} cannot be read back: check the disk")
+        return found
 
 
 @contextmanager
@@ -141,13 +164,62 @@ def _user_cache() -> Path:
     return Path("~/.cache/animlab").expanduser()
 
 
-def _fingerprint(source: Source) -> str:
-    """16 hex digits that change when a file is added, removed, renamed or modified, or a setting is another."""
+def _stamp(files: Sequence[Path]) -> str:
+    """16 hex digits of what the file system says of these files: it says the same of no others, nor of these changed.
+
+    Where frames come from does not count, only what they are; so this is no key, but spares reading all content anew.
+    """
+    seen = []
+    for file in files:
+        check_file(file)
+        status = file.stat()
+        seen.append((str(file), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+    return _digest(seen)
+
+
+def _key(source: Source, stamp: str, progress: bool) -> str | None:
+    """16 hex digits that change when a file is added, removed, renamed or has another content, or a setting is another.
+
+    None where a file cannot be read.
+    """
     base = os.path.commonpath([file.parent for file in source.files])
-    stats = ((file.relative_to(base).as_posix(), file.stat()) for file in source.files)
-    settings = (source.settings,) if source.settings else ()
-    seen = repr((FORMAT, [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats], *settings))
-    return hashlib.sha256(seen.encode()).hexdigest()[:16]
+    names = [file.relative_to(base).as_posix() for file in source.files]
+    notes = [folder / NOTES / stamp for folder in cache_folders()]
+    content = next((note.read_text() for note in notes if note.is_file()), None)
+    if content is None:
+        began = time.time()
+        try:
+            content = _content_of(source.files, progress)
+        except OSError:
+            return None
+        if began - max(file.stat().st_ctime for file in source.files) > SETTLED and stamp == _stamp(source.files):
+            _note(stamp, content)
+    return _digest([FORMAT, names, content, source.settings])
+
+
+def _content_of(files: Sequence[Path], progress: bool) -> str:
+    """The sha256 of the sizes and the content of all files."""
+    digest = hashlib.sha256()
+    for path in tqdm(files, "looking for changes", unit="file", leave=False, disable=not progress):
+        with open(path, "rb", buffering=0) as file:
+            digest.update(os.fstat(file.fileno()).st_size.to_bytes(8, "big"))
+            while chunk := file.read(CHUNK):
+                digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _note(stamp: str, content: str) -> None:
+    """Keep the hash of files that have been left alone for a while; a cache that cannot be written goes without."""
+    with suppress(OSError):
+        folder = writable_folder() / NOTES
+        folder.mkdir(exist_ok=True)
+        unfinished = folder / f"{UNFINISHED}{uuid.uuid4().hex}"
+        unfinished.write_text(content)
+        os.replace(unfinished, folder / stamp)
+
+
+def _digest(seen: object) -> str:
+    return hashlib.sha256(repr(seen).encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 def _open(folder: Path) -> Prepared | None:
@@ -164,11 +236,12 @@ def _open(folder: Path) -> Prepared | None:
     return Prepared(frames, table, factors, skipped)
 
 
-def _write(folder: Path, name: str, source: Source, progress: bool) -> None:
-    """Stream every clip of `source` into `folder`; one clip at a time is in memory."""
+def _write(folder: Path, name: str, source: Source, progress: bool) -> bool:
+    """Stream every clip of `source` into `folder`, one clip at a time in memory; whether nothing failed in passing."""
     rows: list[tuple[int, int, str, int]] = []
     factors: dict[str, list[np.ndarray]] = {}
     skipped: list[Skipped] = []
+    lasting = True
     total = 0
     bar = tqdm(desc=f"preparing {name}", total=source.count, unit="clip", leave=False, disable=not progress)
     with open(folder / "frames.npy", "wb") as file, bar:
@@ -176,6 +249,7 @@ def _write(folder: Path, name: str, source: Source, progress: bool) -> None:
         for clip in source.read():
             if isinstance(clip, Skipped):
                 skipped.append(clip)
+                lasting = lasting and not isinstance(clip, Passing)
                 continue
             if not shape:
                 shape = clip.frames.shape[1:]
@@ -195,6 +269,7 @@ def _write(folder: Path, name: str, source: Source, progress: bool) -> None:
     np.savez(folder / "factors.npz", **{key: np.concatenate(parts) for key, parts in factors.items()})  # type: ignore[arg-type]
     if skipped:
         (folder / "skipped.json").write_text(json.dumps(skipped))
+    return lasting
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from . import limits
 from .archives import open_archive
+from .files import is_file, read_file
 from .media import MediaError, pictures_in, to_frame
 from .source import Clip, DataSet, Source
 from .synthetic_celeba import celeba_stand_in
@@ -23,13 +25,12 @@ PICTURE = re.compile(r"(?:.*/)?\d+\.(?:jpe?g|png)")
 # As downloaded; as torchvision.datasets.CelebA lays it out; a folder in a folder of the same name, as some mirrors do.
 ARCHIVES = (f"{FOLDER}.zip", f"celeba/{FOLDER}.zip")
 FOLDERS = (FOLDER, f"celeba/{FOLDER}", f"{FOLDER}/{FOLDER}")
-MAX_BYTES = 16 << 20  # of one packed picture: those of the set have some 10 kB
 
 
 def find_celeba(root: Path) -> Source | None:
     """The aligned pictures in `root`, each a clip of one frame: `img_align_celeba.zip` or a folder of that name."""
     for archive in (root / name for name in ARCHIVES):
-        if archive.is_file():
+        if is_file(archive):
             return _packed(archive)
     for folder in (root / name for name in FOLDERS):
         files = sorted(path for path in folder.glob("*") if PICTURE.fullmatch(path.name))
@@ -61,7 +62,7 @@ def _packed(archive: Path) -> Source:
     def read() -> Iterator[Clip]:
         with open_archive(archive) as opened:
             for member in members:
-                yield Clip(crop_face(opened.read(member, MAX_BYTES), opened.where(member))[None])
+                yield Clip(crop_face(opened.read(member, limits.MAX_PORTRAIT_BYTES), opened.where(member))[None])
 
     return Source((archive,), len(members), read)
 
@@ -69,11 +70,8 @@ def _packed(archive: Path) -> Source:
 def _unpacked(files: list[Path]) -> Source:
     def read() -> Iterator[Clip]:
         for file in files:
-            if file.stat().st_size > MAX_BYTES:
-                raise ValueError(
-                    f"{file} has more than {MAX_BYTES >> 20} MB, too much for a picture of a face: remove it"
-                )
-            yield Clip(crop_face(file.read_bytes(), str(file))[None])
+            content = read_file(file, limits.MAX_PORTRAIT_BYTES, "a picture of a face")
+            yield Clip(crop_face(content, str(file))[None])
 
     return Source(tuple(files), len(files), read)
 

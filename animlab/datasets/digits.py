@@ -16,8 +16,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from . import limits
 from .cache import data_folder
 from .fetch import FetchError, fetch_files
+from .files import check_file, is_file
 from .strokes import synthetic_digits
 
 __all__ = ["DIGIT_SIZE", "IdxPair", "fetch_digits", "find_digits", "load_digits", "read_digits", "synthetic_digits"]
@@ -35,7 +37,6 @@ HASHES = {
 }
 # The first four bytes of an IDX file: 0, 0, type (8: unsigned byte), number of axes.
 IMAGES, LABELS = b"\0\0\x08\x03", b"\0\0\x08\x01"
-MAX_BYTES = 64 << 20  # of one unpacked file: the largest, the training images, has 47 MB
 
 
 class IdxPair(NamedTuple):
@@ -141,13 +142,14 @@ def read_idx(path: Path, magic: bytes) -> np.ndarray:
 
     magic: the four bytes that it has to begin with. Raises ValueError for any other file, or one of the wrong length.
     """
+    check_file(path)
     try:
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
-            content = file.read(MAX_BYTES + 1)
+            content = file.read(limits.MAX_IDX_BYTES + 1)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise ValueError(f"{path} is no complete gzip file ({path.stat().st_size} bytes): get it again") from error
-    if len(content) > MAX_BYTES:
-        raise ValueError(f"{path} unpacks to more than {MAX_BYTES >> 20} MB, too much for MNIST: remove it")
+    if len(content) > limits.MAX_IDX_BYTES:
+        raise ValueError(f"{path} unpacks to more than {limits.MAX_IDX_BYTES >> 20} MB, too much for MNIST: remove it")
     if content[:4] != magic:
         raise ValueError(
             f"{path} is no IDX file of {'images' if magic == IMAGES else 'labels'}: it begins with "
@@ -165,4 +167,4 @@ def read_idx(path: Path, magic: bytes) -> np.ndarray:
 
 def _plain_or_packed(path: Path) -> Path | None:
     packed = path.with_name(path.name + ".gz")
-    return next((found for found in (path, packed) if found.is_file()), None)
+    return next((found for found in (path, packed) if is_file(found)), None)

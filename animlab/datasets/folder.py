@@ -13,9 +13,9 @@ What cannot be read is left out and reported; nothing is executed, unpacked or f
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
-import stat
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -23,23 +23,13 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from . import limits
 from .archives import Archive, ArchiveError, open_archive
 from .cache import full_disk_is_one_sentence, scratch_folder
-from .media import (
-    MAX_FRAMES,
-    MAX_PICTURE_BYTES,
-    VIDEO_SUFFIXES,
-    MediaError,
-    frames_of,
-    picture_suffixes,
-    pictures_in,
-    video_frames,
-)
-from .source import Clip, DataSet, Skipped, Source
+from .files import unsuited
+from .media import VIDEO_SUFFIXES, MediaError, frames_of, picture_suffixes, pictures_in, video_frames
+from .source import Clip, DataSet, Passing, Skipped, Source
 
-MAX_FILES = 250_000  # looked at in one folder
-MAX_TOTAL_FRAMES = 300_000  # 3.7 GB once prepared
-MAX_VIDEO_BYTES = 4 << 30  # of a video in a zip, which has to be unpacked for a while
 LITTER = {"thumbs.db", "desktop.ini", "__macosx"}  # passed over without a word, as are names that start with a dot
 
 
@@ -47,7 +37,7 @@ def find_folder(root: Path) -> Source:
     """Everything readable in a folder, a zip or a file.
 
     Raises FileNotFoundError where there is no such thing, ValueError where it holds nothing that can be read or more
-    than the limits above.
+    than `limits` allow.
     """
     if not root.exists():
         raise FileNotFoundError(f"there is no {os.fspath(root)!r}: root names a folder of pictures or videos, or a zip")
@@ -71,7 +61,7 @@ def find_folder(root: Path) -> Source:
         total = 0
         with place.opened():
             for take, (label, members) in enumerate(clips):
-                for item in _read_clip(place, members, label, take, MAX_TOTAL_FRAMES - total):
+                for item in _read_clip(place, members, label, take, limits.MAX_TOTAL_FRAMES - total):
                     if isinstance(item, Clip):
                         total += len(item.frames)
                     else:
@@ -80,12 +70,12 @@ def find_folder(root: Path) -> Source:
         if not total:
             raise ValueError(_nothing(root, left_out))
 
-    return Source(place.files(names), len(clips), read, settings=repr(skipped))
+    return Source(place.files(names), len(clips), read, settings=repr((names, skipped)))
 
 
 def describe(skipped: Sequence[Skipped], most: int = 3) -> str:
     """What was left out in one line: the first few names with their reasons."""
-    shown = [f"{_printable(name)} ({reason})" for name, reason in skipped[:most]]
+    shown = [f"{_shortened(_printable(name))} ({reason})" for name, reason in skipped[:most]]
     more = f" and {len(skipped) - most:,} more" if len(skipped) > most else ""
     return ", ".join(shown) + more
 
@@ -98,6 +88,10 @@ def _nothing(root: Path, skipped: Sequence[Skipped]) -> str:
 def _printable(name: str) -> str:
     """A name on one line, whatever is in it."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in name)
+
+
+def _shortened(name: str, most: int = 100) -> str:
+    return name if len(name) <= most else f"{name[: most - 20]}…{name[-19:]}"
 
 
 # --- which files make a clip ----------------------------------------------------------------------------------------
@@ -122,7 +116,16 @@ def _clips_of(names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
         numbered.setdefault(key, []).append(name)
     for members in numbered.values():
         folders = PurePosixPath(members[0]).parts[:-1]
-        yield (_printable(folders[0]) if folders else ""), members
+        yield (_class_of(folders[0]) if folders else ""), members
+
+
+def _class_of(folder: str) -> str:
+    """A folder's name as that of a class; of a long one the beginning, and a number that tells it from others."""
+    name = _printable(folder)
+    if len(name) <= limits.MAX_CLASS:
+        return name
+    number = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{name[: limits.MAX_CLASS - 9]}…{number}"
 
 
 def _read_clip(place: _Place, members: Sequence[str], label: str, take: int, room: int) -> Iterator[Clip | Skipped]:
@@ -130,12 +133,15 @@ def _read_clip(place: _Place, members: Sequence[str], label: str, take: int, roo
     stills: list[np.ndarray] = []
     for name in members:
         if room <= 0:
-            yield Skipped(name, f"the set is full with {MAX_TOTAL_FRAMES:,} frames")
+            yield Skipped(name, f"the set is full with {limits.MAX_TOTAL_FRAMES:,} frames")
             continue
         try:
             frames, left_out = place.frames(name)
         except (MediaError, ArchiveError) as error:
-            yield Skipped(name, error.reason)
+            yield (Passing if error.momentary else Skipped)(name, error.reason)
+            continue
+        except MemoryError:
+            yield Passing(name, "too large for the memory that is free")
             continue
         if left_out:
             yield Skipped(name, left_out)
@@ -145,7 +151,7 @@ def _read_clip(place: _Place, members: Sequence[str], label: str, take: int, roo
             yield Clip(frames, label, take)
             continue
         stills.append(frames)
-        if len(stills) == MAX_FRAMES:
+        if len(stills) == limits.MAX_FRAMES:
             yield Clip(np.concatenate(stills), label, take)
             stills = []
     if stills:
@@ -184,13 +190,9 @@ class _Folder(_Place):
     def names(self) -> tuple[list[str], list[Skipped]]:
         names: list[str] = []
         skipped: list[Skipped] = []
-        for count, path in enumerate([self.root / self.only] if self.only else self._walk(skipped)):
-            if count == MAX_FILES:
-                raise ValueError(
-                    f"{self.root} holds more than {MAX_FILES:,} files: name a folder of only those you need"
-                )
+        for path in [self.root / self.only] if self.only else self._walk(skipped):
             name = path.relative_to(self.root).as_posix()
-            reason = _unsuited(name) or self._unreadable(path)
+            reason = _unsuited(name) or unsuited(path, self.root)
             if reason:
                 skipped.append(Skipped(name, reason))
             else:
@@ -198,34 +200,30 @@ class _Folder(_Place):
         return sorted(names, key=natural), skipped
 
     def _walk(self, skipped: list[Skipped]) -> Iterator[Path]:
-        def unlisted(error: OSError) -> None:
-            name = Path(error.filename).relative_to(self.root).as_posix()
-            skipped.append(Skipped(f"{name}/", f"the folder cannot be listed: {error.strerror}"))
+        def leave_out(folder: str | Path, reason: str) -> None:
+            skipped.append(Skipped(f"{Path(folder).relative_to(self.root).as_posix()}/", reason))
 
+        def unlisted(error: OSError) -> None:
+            leave_out(error.filename, f"the folder cannot be listed: {error.strerror}")
+
+        count = 0
         for folder, inside, files in os.walk(self.root, onerror=unlisted):
+            count += len(inside) + len(files)
+            if count > limits.MAX_FILES:
+                raise ValueError(
+                    f"{self.root} holds more than {limits.MAX_FILES:,} files: name a folder of only those you need"
+                )
             inside[:] = sorted((name for name in inside if not _is_litter(name)), key=natural)
             for name in inside:
                 if os.path.islink(os.path.join(folder, name)):  # os.walk does not enter it
-                    link = Path(folder, name).relative_to(self.root).as_posix()
-                    skipped.append(Skipped(f"{link}/", "a link to a folder, which is not followed"))
+                    leave_out(Path(folder, name), "a link to a folder, which is not followed")
+            if inside and len(Path(folder).relative_to(self.root).parts) == limits.MAX_DEPTH:
+                for name in inside:
+                    leave_out(Path(folder, name), f"it lies more than {limits.MAX_DEPTH} folders deep: move it up")
+                inside.clear()
             for name in sorted(files, key=natural):
                 if not _is_litter(name):
                     yield Path(folder, name)
-
-    def _unreadable(self, path: Path) -> str:
-        """Why a file cannot or must not be opened, "" where it can: a pipe or a device would block for ever."""
-        try:
-            status = path.lstat()
-            if stat.S_ISLNK(status.st_mode):
-                target = Path(os.path.realpath(path, strict=True))
-                if not target.is_relative_to(self.root):
-                    return "a link that leads out of the folder"
-                status = target.stat()
-        except OSError:
-            return "a link that leads nowhere"
-        if not stat.S_ISREG(status.st_mode):
-            return "no ordinary file"
-        return "" if os.access(path, os.R_OK) else "permission denied"
 
     def files(self, names: Sequence[str]) -> tuple[Path, ...]:
         return tuple(self.root / name for name in names)
@@ -238,11 +236,11 @@ class _Folder(_Place):
         try:
             if path.suffix.lower() in VIDEO_SUFFIXES:
                 return frames_of(video_frames(path))
-            if path.stat().st_size > MAX_PICTURE_BYTES:
-                raise MediaError(f"a picture of more than {MAX_PICTURE_BYTES >> 20} MB")
+            if path.stat().st_size > limits.MAX_PICTURE_BYTES:
+                raise MediaError(f"a picture of more than {limits.MAX_PICTURE_BYTES >> 20} MB")
             return frames_of(pictures_in(path.read_bytes()))
-        except OSError as error:
-            raise MediaError(f"cannot be opened: {error.strerror}") from error
+        except OSError as error:  # it could be when it was listed
+            raise MediaError(f"cannot be read just now: {error.strerror}", momentary=True) from error
 
 
 class _Zip(_Place):
@@ -256,7 +254,7 @@ class _Zip(_Place):
     def names(self) -> tuple[list[str], list[Skipped]]:
         with open_archive(self.path) as archive:
             members = [name for name in archive.members if not any(map(_is_litter, PurePosixPath(name).parts))]
-            skipped = [Skipped(name, reason) for name, reason in archive.refused.items()]
+            skipped = [Skipped(_shortened(name), reason) for name, reason in archive.refused.items()]
         tops = {name.partition("/")[0] for name in members}
         if len(tops) == 1 and all("/" in name for name in members):
             self.top = f"{tops.pop()}/"
@@ -276,11 +274,11 @@ class _Zip(_Place):
         assert self.archive is not None, "frames are read inside opened()"
         member, suffix = self.top + name, PurePosixPath(name).suffix.lower()
         if suffix not in VIDEO_SUFFIXES:
-            return frames_of(pictures_in(self.archive.read(member, MAX_PICTURE_BYTES)))
+            return frames_of(pictures_in(self.archive.read(member, limits.MAX_PICTURE_BYTES)))
         with scratch_folder("video") as scratch:  # ffmpeg reads files only; the name is ours, not the archive's
             path = scratch / f"video{suffix}"
             with full_disk_is_one_sentence(f"the video {_printable(name)}"), open(path, "wb") as file:
-                self.archive.copy(member, file, MAX_VIDEO_BYTES)
+                self.archive.copy(member, file, limits.MAX_VIDEO_BYTES)
             return frames_of(video_frames(path))
 
 

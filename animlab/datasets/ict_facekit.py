@@ -14,8 +14,10 @@ from pathlib import Path
 import numpy as np
 from matplotlib.path import Path as Polygon
 
+from . import limits
 from .archives import Archive, open_archive
 from .fetch import fetch_files
+from .files import is_file, read_file
 from .morphable import MorphableModel, mix, smooth_step
 from .renderer import Normals
 from .wavefront import read_obj
@@ -33,7 +35,6 @@ EXPRESSIONS = {
     "frown": ("mouthFrown_L", "mouthFrown_R", "browDown_L", "browDown_R"),
 }
 PUBLISHED = "https://raw.githubusercontent.com/ICT-VGL/ICT-FaceKit/1922d84282a3faf345dbf949c4a63b09f87907bc"
-MAX_BYTES = 16 << 20  # of one file, unpacked: the published ones have 2.6 MB, more is a mistake or a trap
 
 # The published order of the vertices (README of ICT-FaceKit).
 VERTICES = 26719
@@ -105,12 +106,12 @@ def ict_files(root: Path) -> tuple[Path, ...]:
 
     Raises ValueError where the folder lacks one of them.
     """
-    if (root / ARCHIVE).is_file():
+    if is_file(root / ARCHIVE):
         return (root / ARCHIVE,)
-    if (root / FOLDER / NEUTRAL).is_file():
+    if is_file(root / FOLDER / NEUTRAL):
         files = tuple(root / FOLDER / name for name in HASHES)
         for file in files:
-            if not file.is_file():
+            if not is_file(file):
                 raise ValueError(f"{file} is missing, which the face model needs: get the folder again")
         return files
     return ()
@@ -128,23 +129,18 @@ def read_ict(root: Path) -> MorphableModel:
     Raises ValueError, naming the file, where one is missing, damaged or of another mesh.
     """
     packed = root / ARCHIVE
-    if not packed.is_file():
-        return _build(lambda name: _read_file(root / FOLDER / name), str(root / FOLDER))
+    if not is_file(packed):
+        folder = root / FOLDER
+        return _build(lambda name: read_file(folder / name, limits.MAX_SHAPE_BYTES, "one shape"), str(folder))
     with open_archive(packed) as archive:
         return _build(lambda name: _read_member(archive, name), f"{ARCHIVE}: {FOLDER}")
-
-
-def _read_file(path: Path) -> bytes:
-    if path.stat().st_size > MAX_BYTES:
-        raise ValueError(f"{path} has more than {MAX_BYTES >> 20} MB, too much for one shape: get it again")
-    return path.read_bytes()
 
 
 def _read_member(archive: Archive, name: str) -> bytes:
     member = f"{FOLDER}/{name}"
     if member not in archive.members:
         raise ValueError(f"{archive.where(member)} is missing, which the face model needs: get {archive.path} again")
-    return archive.read(member, MAX_BYTES)
+    return archive.read(member, limits.MAX_SHAPE_BYTES)
 
 
 def _build(read: Callable[[str], bytes], where: str) -> MorphableModel:

@@ -8,30 +8,41 @@ from __future__ import annotations
 
 import io
 import itertools
-import logging
+import re
+import subprocess
+import tempfile
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import closing
 from functools import cache
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from . import limits
 from .source import SIZE
 
-MAX_PIXELS = 80_000_000  # of a picture or of one frame: 240 MB once decoded
-MIN_SIDE = 8  # pixels: what is smaller is a spacer or a tracking pixel, not a picture
-MAX_FRAMES = 3000  # taken from one video or animation: two minutes at 25 frames a second
-MAX_CLIP_PIXELS = 25 * 10**9  # in all frames of one file: as many as 3000 frames in 4K have, some minutes of decoding
-MAX_PICTURE_BYTES = 256 << 20
+ORIENTATION = 0x112  # the number of that entry in EXIF
+BAND = 256  # rows of a picture of 16 bits that are scaled to 8 at once
 
 PICTURE_FORMATS = {"AVIF", "BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP"}  # as far as Pillow was built for
 VIDEO_SUFFIXES = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"}
 
 
+FFMPEG_NEEDED = "videos need ffmpeg 5.1 or newer: pip install --upgrade imageio-ffmpeg"
+UNKNOWN_WHITE = "its samples have 32 bits, and nothing says which value is white: save it with 8 or 16 bits"
+
+
 class MediaError(ValueError):
-    """A file that gives no frames; the message, which is the reason too, says why without the file's name."""
+    """A file that gives no frames; the message, which is the reason too, says why without the file's name.
+
+    momentary: whether it may well be read another time, since the machine failed and not the file.
+    """
+
+    def __init__(self, reason: str, momentary: bool = False) -> None:
+        super().__init__(reason)
+        self.momentary = momentary
 
     @property
     def reason(self) -> str:
@@ -54,8 +65,8 @@ def _formats() -> tuple[str, ...]:
 def frames_of(images: Iterable[Image.Image]) -> tuple[np.ndarray, str]:
     """Gather the images of one file: frames, uint8 (T, 64, 64, 3), and what was left out, "" for nothing.
 
-    At most MAX_FRAMES are taken, fewer of very large ones, and where a file is damaged in the middle, those before the
-    damage. Raises MediaError where there is none.
+    At most limits.MAX_FRAMES are taken, fewer of very large ones, and where a file is damaged in the middle, those
+    before the damage. Raises MediaError where there is none.
     """
     frames: list[np.ndarray] = []
     pixels = 0
@@ -63,12 +74,12 @@ def frames_of(images: Iterable[Image.Image]) -> tuple[np.ndarray, str]:
     try:
         for image in images:
             pixels += image.width * image.height
-            if len(frames) == MAX_FRAMES or pixels > MAX_CLIP_PIXELS:
+            if len(frames) == limits.MAX_FRAMES or pixels > limits.MAX_CLIP_PIXELS:
                 left_out = f"only the first {len(frames)} frames were taken: cut it to use others"
                 break
             frames.append(to_frame(image))
     except MediaError as error:
-        if not frames:
+        if not frames or error.momentary:
             raise
         left_out = f"only the first {len(frames)} frames could be read: {error}"
     if not frames:
@@ -82,13 +93,16 @@ def to_frame(image: Image.Image, box: tuple[int, int, int, int] | None = None) -
     box: left, upper, right and lower edge of the square in pixels; None takes the largest in the middle. Transparent
     parts become white, as on paper; of 16-bit grey, 65535 becomes 255.
     """
-    if min(image.size) < MIN_SIDE:
-        raise MediaError(f"{image.width}x{image.height} pixels, smaller than {MIN_SIDE}x{MIN_SIDE}")
+    least = limits.MIN_SIDE
+    if min(image.size) < least:
+        raise MediaError(f"{image.width}x{image.height} pixels, smaller than {least}x{least}")
     if box is None:
         side = min(image.size)
         left, upper = (image.width - side) // 2, (image.height - side) // 2
         box = left, upper, left + side, upper + side
-    small = _with_eight_bits(image.crop(box)).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
+    if box != (0, 0, *image.size):
+        image = image.crop(box)
+    small = _with_eight_bits(image).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
     if small.mode == "RGBA":  # Pillow has weighed the colours with their opacity
         small = Image.alpha_composite(Image.new("RGBA", small.size, "white"), small)
     return np.asarray(small.convert("RGB"))
@@ -97,12 +111,7 @@ def to_frame(image: Image.Image, box: tuple[int, int, int, int] | None = None) -
 def _with_eight_bits(image: Image.Image) -> Image.Image:
     """The same picture as L, RGB, or RGBA where any of it is transparent."""
     if image.mode == "F" or image.mode.startswith("I"):
-        values = np.asarray(image)
-        if image.mode == "F" or values.min() < 0 or values.max() > 65535:
-            raise MediaError(
-                "its samples have 32 bits, and nothing says which value is white: save it with 8 or 16 bits"
-            )
-        return Image.fromarray(((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8))
+        return _scaled_down(image)
     see_through = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
     wanted = "RGBA" if see_through else "L" if image.mode == "L" else "RGB"
     try:
@@ -113,11 +122,26 @@ def _with_eight_bits(image: Image.Image) -> Image.Image:
         ) from error
 
 
+def _scaled_down(image: Image.Image) -> Image.Image:
+    """Grey of more than 8 bits as L, 65535 becoming 255; a band at a time, for such pictures may be very large."""
+    if image.mode == "F":
+        raise MediaError(UNKNOWN_WHITE)
+    grey = Image.new("L", image.size)
+    for upper in range(0, image.height, BAND):
+        values = np.asarray(image.crop((0, upper, image.width, min(upper + BAND, image.height))))
+        if values.min() < 0 or values.max() > 65535:
+            raise MediaError(UNKNOWN_WHITE)
+        grey.paste(Image.fromarray(((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)), (0, upper))
+    return grey
+
+
 def pictures_in(content: bytes) -> Iterator[Image.Image]:
     """Decode a picture file, upright: one image, or those of an animation (GIF, WebP, APNG) or of many pages (TIFF).
 
-    The pictures are not converted yet; a large JPEG may come at a half, a quarter or an eighth of its size, never
-    smaller than 512 pixels, which changes a 64x64 frame by a level or two. Raises MediaError.
+    Their pixels in all are limited, those of few bytes more than those of many: a header can promise any size. The
+    pictures are not converted yet, and each is to be used before the next is asked for. A large JPEG may come at a
+    half, a quarter or an eighth of its size, never smaller than 512 pixels, which changes a 64x64 frame by a level or
+    two. Raises MediaError.
     """
     if not content:
         raise MediaError("empty (0 bytes)")
@@ -126,9 +150,10 @@ def pictures_in(content: bytes) -> Iterator[Image.Image]:
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             image = Image.open(io.BytesIO(content), formats=_formats())
-            _check_size(*image.size)
+            _check_size(*image.size, limits.MAX_PIXELS)
         except Exception as error:
             raise _picture_error(error, "no picture, or damaged at its beginning") from error
+    room = max(limits.FREE_PIXELS, limits.MAX_PIXELS_A_BYTE * len(content))
     for index in itertools.count():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -137,10 +162,16 @@ def pictures_in(content: bytes) -> Iterator[Image.Image]:
                     if image.format == "MPO":  # a photograph with its preview behind it
                         return
                     image.seek(index)
-                    _check_size(*image.size)
+                    _check_size(*image.size, limits.MAX_PIXELS)
+                room -= image.width * image.height
+                if room < 0:
+                    raise MediaError(
+                        f"{image.width}x{image.height} pixels out of a file of {len(content):,} bytes, as traps have"
+                    )
                 image.draft(None, (8 * SIZE, 8 * SIZE))  # only JPEG can do that
                 image.load()
-                upright = ImageOps.exif_transpose(image)
+                turned = image.getexif().get(ORIENTATION, 1) != 1
+                upright = ImageOps.exif_transpose(image) if turned else image  # it copies what is upright too
             except EOFError:
                 if index == 0:
                     raise MediaError("holds no frames") from None
@@ -150,17 +181,19 @@ def pictures_in(content: bytes) -> Iterator[Image.Image]:
         yield upright
 
 
-def _check_size(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise MediaError(f"{width}x{height} pixels, more than {MAX_PIXELS // 10**6} million")
+def _check_size(width: int, height: int, most: int) -> None:
+    if width * height > most:
+        raise MediaError(f"{width}x{height} pixels, more than {most // 10**6} million")
 
 
 def _picture_error(error: Exception, otherwise: str) -> MediaError:
     if isinstance(error, MediaError):
         return error
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
-        return MediaError(f"more than {MAX_PIXELS // 10**6} million pixels")
-    return MediaError("too large for the memory" if isinstance(error, MemoryError) else otherwise)
+        return MediaError(f"more than {limits.MAX_PIXELS // 10**6} million pixels")
+    if isinstance(error, MemoryError):
+        return MediaError("too large for the memory that is free", momentary=True)
+    return MediaError(otherwise)
 
 
 def video_frames(path: Path) -> Iterator[Image.Image]:
@@ -168,26 +201,63 @@ def video_frames(path: Path) -> Iterator[Image.Image]:
 
     Raises MediaError, and RuntimeError where ffmpeg itself is missing or too old.
     """
-    import imageio_ffmpeg  # type: ignore[import-untyped]  # finds ffmpeg when it is imported, which takes a while
+    import imageio_ffmpeg  # type: ignore[import-untyped]  # takes a while to import, and brings ffmpeg along
 
-    # It would report every phone video that is stored lying on its side.
-    logging.getLogger("imageio_ffmpeg").setLevel(logging.ERROR)
-    limits = ["-f", _video_format(path), "-protocol_whitelist", "file", "-max_pixels", str(MAX_PIXELS)]
-    # imageio's own reader fills gaps in time with copies of frames; its ffmpeg wrapper can be told not to.
-    decoded = imageio_ffmpeg.read_frames(
-        str(path.absolute()), input_params=limits, output_params=["-fps_mode", "passthrough"]
-    )
-    with closing(decoded):
+    kind = _video_format(path)
+    try:
+        ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
+    except RuntimeError as error:
+        raise RuntimeError(FFMPEG_NEEDED) from error
+    most = ["-max_pixels", str(limits.MAX_VIDEO_PIXELS), "-timelimit", str(limits.MAX_VIDEO_SECONDS)]
+    command = [ffmpeg, "-v", "error", "-nostdin", "-f", kind, "-protocol_whitelist", "file", *most]
+    # PPM says before each frame how large it is. Without passthrough, gaps in time are filled with copies of frames.
+    command += ["-i", str(path.absolute()), "-an", "-sn", "-dn", "-fps_mode", "passthrough"]
+    command += ["-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "-"]
+    with tempfile.TemporaryFile() as complaints:
         try:
-            size = next(decoded)["size"]
-            _check_size(*size)
-            for pixels in decoded:
-                yield Image.frombuffer("RGB", size, pixels, "raw", "RGB", 0, 1)
-        except (OSError, RuntimeError, KeyError, IndexError, StopIteration) as error:
-            if "Unrecognized option" in str(error) or "No ffmpeg exe" in str(error):
-                # The machine's fault and not the file's: nothing to be noted down as unreadable.
-                raise RuntimeError("videos need ffmpeg 5.1 or newer: pip install --upgrade imageio-ffmpeg") from error
-            raise MediaError("no video, or damaged or cut short") from error
+            decoder = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints)
+        except FileNotFoundError as error:
+            raise RuntimeError(FFMPEG_NEEDED) from error
+        except OSError as error:
+            raise MediaError(f"ffmpeg could not be started ({error.strerror})", momentary=True) from error
+        assert decoder.stdout is not None, "it was asked for"
+        seen = 0
+        try:
+            while (image := _next_frame(decoder.stdout)) is not None:
+                seen += 1
+                yield image
+            code = decoder.wait()
+        finally:
+            decoder.kill()  # where nobody wants the rest; no harm where it has ended
+            decoder.stdout.close()
+            decoder.wait()
+        complaints.seek(0)
+        _judge(code, complaints.read(1 << 16).decode(errors="replace"), seen)
+
+
+def _next_frame(stream: IO[bytes]) -> Image.Image | None:
+    """The next frame in a stream of PPM pictures; None at its end, be it in the middle of a frame."""
+    header = [stream.readline(64) for _ in range(3)]  # P6, width and height, 255
+    if header[0] != b"P6\n" or not re.fullmatch(rb"\d+ \d+\n", header[1]):
+        return None
+    width, height = map(int, header[1].split())
+    pixels = stream.read(3 * width * height)
+    if len(pixels) < 3 * width * height:
+        return None
+    return Image.frombuffer("RGB", (width, height), pixels, "raw", "RGB", 0, 1)
+
+
+def _judge(code: int, complaints: str, seen: int) -> None:
+    """What ffmpeg's end means. Damage after the first frame means nothing: those before it are what there is to see."""
+    if "Unrecognized option" in complaints:
+        raise RuntimeError(FFMPEG_NEEDED)
+    if code < 0 or "Cannot allocate memory" in complaints or "Resource temporarily unavailable" in complaints:
+        trouble = f"was ended by signal {-code}" if code < 0 else "had not enough memory"
+        raise MediaError(f"ffmpeg {trouble} after {seen} frames", momentary=True)
+    if not seen:
+        if "max pixel count" in complaints:
+            raise MediaError(f"more than {limits.MAX_VIDEO_PIXELS // 10**6} million pixels a frame")
+        raise MediaError("no video, or damaged or cut short" if code else "holds no frames")
 
 
 def _video_format(path: Path) -> str:

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from .digits import DIGIT_SIZE, fetch_digits, find_digits, read_digits
+from .files import check_file, is_file
 from .source import SIZE, Clip, DataSet, Source
 from .strokes import synthetic_digits
 
@@ -33,7 +34,7 @@ BLOCK = 250  # clips of the published file that are mapped into memory at once, 
 
 def find_moving_mnist(root: Path) -> Source | None:
     """The published clips in `root`, else MNIST's digits to make 10,000 clips from, else None."""
-    published = next((root / name for name in PUBLISHED if (root / name).is_file()), None)
+    published = next((root / name for name in PUBLISHED if is_file(root / name)), None)
     if published:
         return Source((published,), _open_published(published).shape[1], lambda: _read_published(published))
     pairs = find_digits(root)
@@ -108,6 +109,7 @@ def _read_published(path: Path) -> Iterator[Clip]:
 
 def _open_published(path: Path) -> np.ndarray:
     """Map the published file into memory, uint8 (T, N, 64, 64); ValueError where it is not what it should be."""
+    check_file(path)
     size = path.stat().st_size
     try:
         clips = np.lib.format.open_memmap(path, mode="r")

@@ -36,6 +36,10 @@ class Skipped(NamedTuple):
     reason: str
 
 
+class Passing(Skipped):
+    """What was left out because the machine failed, not the file: frames without it are not kept for the next time."""
+
+
 @dataclass(frozen=True)
 class Source:
     """Clips that can be read, and the files they depend on.

@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from . import limits
 from .archives import open_archive
 from .fetch import fetch_folders
+from .files import is_file, read_file
 from .source import SIZE, Clip, Source
 
-MAX_BYTES = 32 << 20  # of one strip file: the largest published one is under 1 MB, more is a mistake or a trap
 # What Pillow raises for damaged input; the caller gets a ValueError that names the file instead.
 PICTURE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
@@ -46,7 +47,7 @@ def find_strips(
     """
     pattern = re.compile(rf"{name}/(?P<folder>[\w-]+)/(?P<id>\w+)\.(?:jpe?g|png)")
     archive = root / f"{name}.zip"
-    if archive.is_file():
+    if is_file(archive):
         with open_archive(archive) as opened:
             matches = _matches(pattern, opened.members)
         if not matches:
@@ -82,6 +83,9 @@ def cut_strip(content: bytes, where: str) -> np.ndarray:
             f"{where} is {width}x{height} pixels, but a strip is {SIZE} high and a multiple of {SIZE} wide, "
             "one frame beside the other: remove the file or cut it again"
         )
+    if width > limits.MAX_FRAMES * SIZE:
+        many = f"{width // SIZE:,} frames, more than {limits.MAX_FRAMES:,}"
+        raise ValueError(f"{where} holds {many}: cut it into several strips")
     try:
         pixels = np.asarray(strip.convert("RGB"))  # grey and transparent strips become RGB too
     except PICTURE_ERRORS as error:
@@ -96,10 +100,11 @@ def _matches(pattern: re.Pattern[str], names: Iterable[str]) -> list[re.Match[st
 
 def _contents(root: Path, archive: Path, matches: Sequence[re.Match[str]]) -> Iterator[tuple[bytes, str]]:
     """Yield the bytes of each strip, and what to call it in an error message."""
-    if not archive.is_file():
+    if not is_file(archive):
         for match in matches:
-            yield (root / match.string).read_bytes(), str(root / match.string)
+            path = root / match.string
+            yield read_file(path, limits.MAX_STRIP_BYTES, "a strip"), str(path)
         return
     with open_archive(archive) as opened:
         for match in matches:
-            yield opened.read(match.string, MAX_BYTES), opened.where(match.string)
+            yield opened.read(match.string, limits.MAX_STRIP_BYTES), opened.where(match.string)

@@ -1,0 +1,78 @@
+"""Files that somebody else laid there: which may be opened at all, and how much of them is read.
+
+A pipe blocks whoever opens it, a device never ends, and links lead anywhere; so no loader opens anything that has not
+been looked at here.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+# What an OSError says of the machine, and not of the file: tried again, the same file may well be read.
+MOMENTARY = {
+    getattr(errno, name)
+    for name in (
+        *("EAGAIN", "EBUSY", "EIO", "EMFILE", "ENFILE", "ENOBUFS", "ENODEV", "ENOMEM", "ENXIO", "ESTALE"),
+        *("ETIMEDOUT", "EINTR", "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH"),
+    )
+    if hasattr(errno, name)  # Windows has not all of them
+}
+
+
+def is_momentary(error: BaseException) -> bool:
+    """Whether a failure is the machine's, at this moment, and says nothing about the file."""
+    return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in MOMENTARY)
+
+
+def unsuited(path: Path, inside: Path | None = None) -> str:
+    """Why a file cannot or must not be opened, in a few words; "" for an ordinary file that can be read.
+
+    inside: a folder, resolved, that links must not lead out of.
+    """
+    try:
+        status = path.lstat()
+        if stat.S_ISLNK(status.st_mode):
+            target = Path(os.path.realpath(path, strict=True))
+            if inside is not None and not target.is_relative_to(inside):
+                return "a link that leads out of the folder"
+            status = target.stat()
+    except PermissionError:
+        return "permission denied"
+    except OSError as error:
+        if is_momentary(error):
+            raise
+        return "a link that leads nowhere" if path.is_symlink() else "no such file"
+    if stat.S_ISDIR(status.st_mode):
+        return "a folder, not a file"
+    if not stat.S_ISREG(status.st_mode):
+        return "no ordinary file, but a pipe or a device"
+    return "" if os.access(path, os.R_OK) else "permission denied"
+
+
+def check_file(path: Path) -> None:
+    """ValueError unless a file of a data set is an ordinary one that can be read."""
+    reason = unsuited(path)
+    if reason:
+        raise ValueError(f"{path} cannot be opened ({reason}): put the file itself there, or remove it")
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file of a data set is there; ValueError where something else has its place."""
+    if not os.path.lexists(path):
+        return False
+    check_file(path)
+    return True
+
+
+def read_file(path: Path, limit: int, what: str) -> bytes:
+    """The content of a file of a data set, at most `limit` bytes. what: it should be, for the message (ValueError)."""
+    check_file(path)
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        content = file.read(min(size, limit) + 1)  # it makes room for all that it is asked for
+    if len(content) > limit:
+        raise ValueError(f"{path} has more than {limit >> 20} MB, too much for {what}: remove it, or get it again")
+    return content
