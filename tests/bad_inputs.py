@@ -275,6 +275,16 @@ def _(folder: Path) -> None:
     beside_good(folder, "bomb.png", content[:at] + bomb + content[at:])
 
 
+@case(
+    "GIF of 1 kB with 60 frames of 8,000x8,000",
+    rf"{ONE}. Left out: huge.gif: 8000x8000 pixels out of a file of 920 bytes, as traps have",
+)
+def _(folder: Path) -> None:
+    head = struct.pack("<6sHHBBB6x", b"GIF89a", 8000, 8000, 0x80, 0, 0)
+    frame = struct.pack("<cHHHHB5s", b"\x2c", 0, 0, 1, 1, 0, b"\x02\x02\x44\x01\x00")
+    beside_good(folder, "huge.gif", head + 60 * frame + b";")
+
+
 @case("SVG drawing", rf"{ONE}. Left out: logo.svg: .svg is not a kind of picture or video that is read")
 def _(folder: Path) -> None:
     beside_good(folder, "logo.svg", b"<svg xmlns='http://www.w3.org/2000/svg' width='64' height='64'/>")
@@ -434,6 +444,32 @@ def _(folder: Path) -> None:
         os.chdir(here)
 
 
+@case("link to a device", rf"{ONE}. Left out: zero.png: a link that leads out of the folder")
+def _(folder: Path) -> None:
+    good(folder)
+    (folder / "zero.png").symlink_to("/dev/zero")
+
+
+@case("folder named like a picture", r"2 frames in 2 clips$")
+def _(folder: Path) -> None:
+    good(folder)
+    (folder / "holiday.png").mkdir()
+    (folder / "holiday.png/a.png").write_bytes(encoded(picture()))
+
+
+@case(
+    "1,200 folders inside each other", rf"{ONE}. Left out: (d/){{65}}: it lies more than 64 folders deep: move it up$"
+)
+def _(folder: Path) -> None:
+    good(folder)
+    here = os.getcwd()
+    os.chdir(folder)
+    for _ in range(1200):  # the whole path is too long to be named at once
+        os.mkdir("d")
+        os.chdir("d")
+    os.chdir(here)
+
+
 @case("device as root", r"ValueError: /dev/zero is neither a folder nor an ordinary file")
 def _(folder: Path) -> Path:
     return Path("/dev/zero")
@@ -580,6 +616,34 @@ def _(folder: Path) -> Path:
 def _(folder: Path) -> Path:
     names = [f"top/in/{'1' * 60_000}{ending}.png" for ending in ("a", "1", "a1", "1a")]
     return zipped(folder, dict.fromkeys([*names, "top/still.png"], encoded(picture())))
+
+
+@case("zip with a folder name of 60,000 characters and 3,000 pictures", r"3000 frames in 3000 clips. Left out: n{80}…")
+def _(folder: Path) -> Path:
+    dot = encoded(picture(8, 8))
+    return zipped(folder, {f"{'n' * 60_000}/a.png": dot} | {f"{index}.png": dot for index in range(3000)})
+
+
+@case(
+    "zip with 2,000 folders in the name of a picture",
+    rf"{ONE}. Left out: (a/)+…(/a)+.png: it lies more than 64 folders deep: move it up",
+)
+def _(folder: Path) -> Path:
+    return zipped(folder, {"a/" * 2000 + "a.png": b"", "good.png": encoded(picture())})
+
+
+@case(
+    "zip with an LZMA dictionary of 4 GB",
+    rf"{ONE}. Left out: bad.png: needs more than 128 MB of memory to be unpacked: pack it with a smaller dictionary",
+)
+def _(folder: Path) -> Path:
+    members = {"bad.png": encoded(picture()), "good.png": encoded(picture())}
+    path = zipped(folder, members, zipfile.ZIP_LZMA)
+    content = bytearray(path.read_bytes())
+    at = content.index(b"bad.png") + len("bad.png") + 5  # after version, size of the properties and their first byte
+    content[at : at + 4] = b"\xff\xff\xff\xff"
+    path.write_bytes(content)
+    return path
 
 
 @case("empty zip", r"ValueError: …/frames.zip holds no pictures or videos that can be read: name another folder")

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from bad_inputs import CASES, Case, outcome
+from bad_inputs import CASES, Case, encoded, outcome, picture, zipped
+from PIL import Image
+
+from animlab.datasets import load_dataset
+from animlab.datasets.digits import load_digits
+from animlab.datasets.ict_facekit import HASHES
 
 
 def hangs(*_: object) -> None:
@@ -15,16 +24,112 @@ def hangs(*_: object) -> None:
     pytest.fail("it hangs")
 
 
-@pytest.mark.parametrize("one", CASES, ids=[case.name for case in CASES])
-def test_outcome(one: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def watch() -> Iterator[None]:
     signal.signal(signal.SIGALRM, hangs)
     signal.alarm(60)
-    try:
-        got = outcome(one, tmp_path, monkeypatch)
-    finally:
-        signal.alarm(0)
+    yield
+    signal.alarm(0)
+
+
+@pytest.mark.parametrize("one", CASES, ids=[case.name for case in CASES])
+def test_outcome(one: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, watch: None) -> None:
+    got = outcome(one, tmp_path, monkeypatch)
     assert re.match(one.says, got), got
 
 
 def test_there_are_many_and_each_is_named_once() -> None:
     assert len({case.name for case in CASES}) == len(CASES) >= 40
+
+
+# --- what is no ordinary file, where a file of each set should be ------------------------------------------------------
+
+PLACES = {
+    "actions": ("actions.zip", "actions/0/1.jpg", "weizmann/daria_bend.avi"),
+    "shapes": ("shapes.zip", "shapes/0/1.png"),
+    "celeba": ("img_align_celeba.zip", "img_align_celeba/000001.jpg"),
+    "moving-mnist": ("mnist_test_seq.npy", "t10k-images-idx3-ubyte", "MNIST/raw/train-images-idx3-ubyte.gz"),
+    "faces3d": ("ict_facekit.zip", "FaceXModel/generic_neutral_mesh.obj", "01_MorphableModel.mat"),
+}
+WRONG: dict[str, Callable[[Path], object]] = {
+    "no ordinary file, but a pipe or a device": os.mkfifo,
+    "a folder, not a file": Path.mkdir,
+    "a link that leads nowhere": lambda path: path.symlink_to("nothing"),
+}
+DEVICE: Callable[[Path], object] = lambda path: path.symlink_to("/dev/zero")  # noqa: E731
+
+
+@pytest.mark.parametrize("reason, make", [*WRONG.items(), ("no ordinary file, but a pipe or a device", DEVICE)])
+@pytest.mark.parametrize("name, place", [(name, place) for name, places in PLACES.items() for place in places])
+def test_what_is_no_ordinary_file_is_refused_in_every_set(
+    name: str, place: str, reason: str, make: Callable[[Path], object], tmp_path: Path, watch: None
+) -> None:
+    path = tmp_path / "in" / place
+    path.parent.mkdir(parents=True)
+    make(path)
+    with pytest.raises(ValueError) as error:
+        load_dataset(name, tmp_path / "in", progress=False)
+    assert str(error.value) == f"{path} cannot be opened ({reason}): put the file itself there, or remove it"
+
+
+def test_single_digits_and_one_shape_of_a_face_model_are_looked_at_too(tmp_path: Path, watch: None) -> None:
+    os.mkfifo(tmp_path / "train-images-idx3-ubyte")
+    with pytest.raises(ValueError, match=r"ubyte cannot be opened \(no ordinary file"):
+        load_digits(tmp_path)
+    (tmp_path / "FaceXModel").mkdir()
+    for shape in HASHES:
+        (tmp_path / "FaceXModel" / shape).touch()
+    (tmp_path / "FaceXModel/jawOpen.obj").unlink()
+    os.mkfifo(tmp_path / "FaceXModel/jawOpen.obj")
+    with pytest.raises(ValueError, match=r"jawOpen.obj cannot be opened \(no ordinary file"):
+        load_dataset("faces3d", tmp_path, progress=False)
+
+
+# --- what would take too much ---------------------------------------------------------------------------------------
+
+LOAD = """
+import resource, sys, warnings
+from pathlib import Path
+from animlab.datasets import load_dataset
+warnings.simplefilter("ignore")
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    clips = load_dataset(sys.argv[1], sys.argv[2], progress=False)
+    said = f"{len(clips)} frames {clips.skipped}"
+except ValueError as error:
+    said = str(error)
+print(said, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10, sep="\\n")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count memory in other units")
+@pytest.mark.parametrize(
+    "name, place, make, says, most",
+    [
+        ("folder", "deep.png", lambda: encoded(Image.new("I;16", (8900, 8900)), compress_level=1), "1 frames ()", 400),
+        ("folder", "flat.png", lambda: encoded(Image.new("RGB", (8900, 8900)), compress_level=1), "1 frames ()", 400),
+        ("actions", "actions/0/1.png", lambda: encoded(Image.new("L", (64 * 39_000, 64))),
+         "holds 39,000 frames, more than 3,000: cut it into several strips", 40),
+    ],
+)  # fmt: skip
+def test_memory_stays_small(
+    name: str, place: str, make: Callable[[], bytes], says: str, most: int, tmp_path: Path
+) -> None:
+    (tmp_path / "in" / place).parent.mkdir(parents=True)
+    (tmp_path / "in" / place).write_bytes(make())
+    environment = os.environ | {"ANIMLAB_CACHE": str(tmp_path / "cache")}
+    command = [sys.executable, "-c", LOAD, name, str(tmp_path / "in")]
+    output = subprocess.run(command, env=environment, check=True, capture_output=True, text=True, timeout=120).stdout
+    said, grown = output.splitlines()
+    assert said.endswith(says) and int(grown) < most, output
+
+
+def test_every_row_of_the_table_is_narrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Classes with names as long as a file system takes them stay apart, and are as wide as the limit at most."""
+    monkeypatch.setenv("ANIMLAB_CACHE", str(tmp_path / "cache"))
+    names = [f"{'long' * 50}{end}/1.png" for end in "ab"] + ["\N{CAT FACE}" * 60 + "/1.png", "short/1.png"]
+    clips = load_dataset("folder", zipped(tmp_path, dict.fromkeys(names, encoded(picture()))), progress=False)
+    classes = set(clips.clips["class"])
+    assert len(classes) == 4 and max(map(len, classes)) == 64 and clips.clips.dtype["class"].itemsize == 4 * 64
+    assert {"short", "\N{CAT FACE}" * 60} <= classes
+    assert sum(each.startswith("longlong") and "…" in each for each in classes) == 2

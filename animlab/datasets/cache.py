@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 import time
 import uuid
@@ -170,10 +171,15 @@ def _stamp(files: Sequence[Path]) -> str:
     Where frames come from does not count, only what they are; so this is no key, but spares reading all content anew.
     """
     seen = []
-    for file in files:
-        check_file(file)
-        status = file.stat()
-        seen.append((str(file), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+    for file in map(str, files):
+        try:
+            status = os.stat(file)
+        except OSError:
+            check_file(Path(file))
+            raise
+        if not stat.S_ISREG(status.st_mode):  # there may be 200,000 files: a closer look costs as much again
+            check_file(Path(file))
+        seen.append((file, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
     return _digest(seen)
 
 
@@ -182,8 +188,9 @@ def _key(source: Source, stamp: str, progress: bool) -> str | None:
 
     None where a file cannot be read.
     """
-    base = os.path.commonpath([file.parent for file in source.files])
-    names = [file.relative_to(base).as_posix() for file in source.files]
+    files = [str(file) for file in source.files]
+    base = os.path.commonpath([os.path.dirname(file) for file in files])
+    names = [file[len(base) :].replace(os.sep, "/") for file in files]
     notes = [folder / NOTES / stamp for folder in cache_folders()]
     content = next((note.read_text() for note in notes if note.is_file()), None)
     if content is None:

@@ -32,6 +32,7 @@ MAX_CLIP_PIXELS = 25 * 10**9  # in all frames of one file: as many as 3000 frame
 # A picture file of few bytes may promise gigapixels of a single colour, at a second for every 80 million. Photographs
 # have 5 to 20 pixels a byte, flat drawings some hundred, an animation with a small moving spot up to 3,000.
 MAX_PIXELS_A_BYTE = 5000
+MAX_MOVING_PIXELS = 10**9  # in all frames of a GIF, WebP, APNG or TIFF: some ten seconds, half a minute of the largest
 FREE_PIXELS = 20_000_000  # in all frames of one file, however few bytes it has
 MAX_HELD_PIXELS = 50_000_000  # of a video that is held whole, to find out what moves in it: 150 MB, twice
 MAX_VIDEO_SECONDS = 1800  # of a processor's time, for one video

@@ -114,6 +114,8 @@ def _with_eight_bits(image: Image.Image) -> Image.Image:
         return _scaled_down(image)
     see_through = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
     wanted = "RGBA" if see_through else "L" if image.mode == "L" else "RGB"
+    if image.mode == wanted:  # or it would be copied
+        return image
     try:
         return image.convert(wanted)
     except ValueError as error:
@@ -153,7 +155,7 @@ def pictures_in(content: bytes) -> Iterator[Image.Image]:
             _check_size(*image.size, limits.MAX_PIXELS)
         except Exception as error:
             raise _picture_error(error, "no picture, or damaged at its beginning") from error
-    room = max(limits.FREE_PIXELS, limits.MAX_PIXELS_A_BYTE * len(content))
+    room = min(limits.MAX_MOVING_PIXELS, max(limits.FREE_PIXELS, limits.MAX_PIXELS_A_BYTE * len(content)))
     for index in itertools.count():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -165,9 +167,9 @@ def pictures_in(content: bytes) -> Iterator[Image.Image]:
                     _check_size(*image.size, limits.MAX_PIXELS)
                 room -= image.width * image.height
                 if room < 0:
-                    raise MediaError(
-                        f"{image.width}x{image.height} pixels out of a file of {len(content):,} bytes, as traps have"
-                    )
+                    size = f"{image.width}x{image.height} pixels"
+                    traps = f"{size} out of a file of {len(content):,} bytes, as traps have"
+                    raise MediaError(f"the others, of {size}, are too large in all" if index else traps)
                 image.draft(None, (8 * SIZE, 8 * SIZE))  # only JPEG can do that
                 image.load()
                 turned = image.getexif().get(ORIENTATION, 1) != 1
