@@ -457,17 +457,10 @@ def _(folder: Path) -> None:
     (folder / "holiday.png/a.png").write_bytes(encoded(picture()))
 
 
-@case(
-    "1,200 folders inside each other", rf"{ONE}. Left out: (d/){{65}}: it lies more than 64 folders deep: move it up$"
-)
+@case("400 folders inside each other", rf"{ONE}. Left out: (d/){{65}}: it lies more than 64 folders deep: move it up$")
 def _(folder: Path) -> None:
     good(folder)
-    here = os.getcwd()
-    os.chdir(folder)
-    for _ in range(1200):  # the whole path is too long to be named at once
-        os.mkdir("d")
-        os.chdir("d")
-    os.chdir(here)
+    folder.joinpath(*400 * ["d"]).mkdir(parents=True)
 
 
 @case("device as root", r"ValueError: /dev/zero is neither a folder nor an ordinary file")
@@ -626,7 +619,7 @@ def _(folder: Path) -> Path:
 
 @case(
     "zip with 2,000 folders in the name of a picture",
-    rf"{ONE}. Left out: (a/)+…(/a)+.png: it lies more than 64 folders deep: move it up",
+    rf"{ONE}. Left out: (a/)+…(a/)+a.png: it lies more than 64 folders deep: move it up",
 )
 def _(folder: Path) -> Path:
     return zipped(folder, {"a/" * 2000 + "a.png": b"", "good.png": encoded(picture())})

@@ -42,7 +42,7 @@ def test_there_are_many_and_each_is_named_once() -> None:
     assert len({case.name for case in CASES}) == len(CASES) >= 40
 
 
-# --- what is no ordinary file, where a file of each set should be ------------------------------------------------------
+# --- what is no ordinary file, where a file of each set should be ---------------------------------------------------
 
 PLACES = {
     "actions": ("actions.zip", "actions/0/1.jpg", "weizmann/daria_bend.avi"),
