@@ -1,45 +1,140 @@
-"""Clips as files: GIF, MP4 and filmstrips."""
+"""Clips as files: GIF, MP4, WebP, animated PNG and filmstrips."""
 
 from __future__ import annotations
 
+import errno
 import io
-from collections.abc import Sequence
+import os
+import struct
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
-import imageio.v3 as iio
 import numpy as np
 from PIL import Image
 
+from .checks import real
+
 MOVIE_WIDTH = 256  # a 64-pixel movie is a stamp in most players, so movies are enlarged to at least this width
 GAP = 2  # white pixels between the frames of a filmstrip
+SLOWEST = 0.1  # frames a second
+# GIF counts in hundredths of a second, and players take what is shown for less than two of them for a mistake, and show
+# it for ten; the younger formats are played by the same rule.
+TICK = 10  # milliseconds
+FASTEST = {".gif": 50, ".webp": 50, ".apng": 50, ".mp4": 240}
+LARGEST = {".gif": 65_535, ".webp": 16_383, ".apng": 65_535, ".mp4": 16_384}  # pixels a side; of MP4, that x264 takes
+PILLOW: dict[str, dict[str, Any]] = {
+    ".gif": {"format": "GIF"},
+    ".webp": {"format": "WEBP", "lossless": True},
+    ".apng": {"format": "PNG"},
+}
+# What Pillow raises where a still lasts longer than a format can say, and where it was built without WebP.
+PACKING_ERRORS = (KeyError, ValueError, OSError, OverflowError, struct.error)
 
 
-def save_animation(clip: np.ndarray, path: str | Path, fps: float = 12) -> None:
+def save_animation(clip: np.ndarray, path: str | os.PathLike[str], fps: float = 12) -> None:
     """Writes an animation; the ending of `path` chooses the format.
 
     >>> animlab.save_animation(model.animate(d=2, c=0), "wave.gif")
 
-    clip: uint8 (frames, H, W, C), C 1 (grey) or 3. path: .gif (plays for ever) or .mp4 (H.264, yuv420p, which all
-    browsers and players know), each pixel enlarged to a square so that the movie is at least 256 wide; or .png, the
-    frames side by side, pixel for pixel. fps: frames per second, of no effect on a filmstrip.
-    Folders that are missing are made. Raises ValueError for another ending, shape or speed.
+    clip: uint8 (frames, H, W, C), C 1 (grey) or 3. path: .gif (256 colours a frame), .webp or .apng (every colour as it
+    is), which play for ever; .mp4 (H.264, yuv420p, which all browsers and players know), at most 16,384 pixels a side;
+    in all of them each pixel is enlarged to a square so that the movie is at least 256 wide. Or .png, the frames side
+    by side, pixel for pixel.
+    fps: frames per second, 0.1 to 50, in an .mp4 up to 240, of no effect on a filmstrip. A frame of a .gif, .webp or
+    .apng is shown for a multiple of 10 ms, the nearest: 12 frames a second are 80 ms each, which makes 12.5. A frame
+    that repeats the one before is stored as one that is shown for longer.
+
+    `~` is the home folder, and folders that are missing are made. What lay under that name stays until the new file is
+    whole, and where it cannot be written. Raises ValueError for another ending, shape, size or speed, OSError where the
+    disk is full or does not let one write, RuntimeError where ffmpeg is missing.
     """
-    clip, path = _checked(clip), Path(path)
+    clip, path = _checked(clip), Path(path).expanduser()
     kind = path.suffix.lower()
-    if kind not in (".gif", ".mp4", ".png"):
-        raise ValueError(f"save_animation writes .gif, .mp4 and .png (a filmstrip), got the file name {path.name!r}.")
-    if not fps > 0:
-        raise ValueError(f"fps, the frames per second, must be above 0, got {fps!r}.")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if kind != ".png" and kind not in FASTEST:
+        raise ValueError(
+            "save_animation writes .gif, .mp4, .webp, .apng and .png (a filmstrip), "
+            f"got the file name {path.name[-60:]!r}."
+        )
     if kind == ".png":
-        path.write_bytes(to_png(filmstrip(clip)))
+        content = to_png(filmstrip(clip))
+        _replace(path, lambda part: part.write_bytes(content))
         return
-    movie = _enlarged(clip)
-    if kind == ".gif":
-        first, *rest = [Image.fromarray(frame) for frame in movie]
-        first.save(path, save_all=True, append_images=rest, duration=1000 / fps, loop=0)
+    fps = real(f"fps, the frames per second of a {kind},", fps, SLOWEST, FASTEST[kind])
+    height, width = _enlarged_size(clip)
+    if max(height, width) > LARGEST[kind]:
+        raise ValueError(
+            f"A {kind} has at most {LARGEST[kind]:,} pixels a side, and this clip would be {width:,}x{height:,}, each "
+            "pixel enlarged to a square: save smaller frames, or a filmstrip as .png."
+        )
+    if kind == ".mp4":
+        _replace(path, lambda part: _write_mp4(clip, part, fps))
     else:
-        iio.imwrite(path, movie, plugin="FFMPEG", fps=fps, codec="libx264", pixelformat="yuv420p", macro_block_size=2)
+        movie = _packed(clip, kind, fps)
+        _replace(path, lambda part: part.write_bytes(movie))
+
+
+def _packed(clip: np.ndarray, kind: str, fps: float) -> bytes:
+    """The clip as the bytes of a file that Pillow packs."""
+    file = io.BytesIO()
+    first, *rest = (Image.fromarray(frame) for frame in _enlarged(clip))
+    duration = TICK * round(1000 / fps / TICK)
+    try:
+        first.save(file, save_all=True, append_images=rest, duration=duration, loop=0, **PILLOW[kind])
+    except PACKING_ERRORS as error:
+        raise ValueError(f"A {kind} cannot hold these {len(clip):,} frames: {error}.") from error
+    return file.getvalue()
+
+
+def _write_mp4(clip: np.ndarray, path: Path, fps: float) -> None:
+    """Feed ffmpeg frame by frame, and have it play what it has written."""
+    import imageio_ffmpeg  # type: ignore[import-untyped]  # takes a while to import
+
+    ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
+    height, width = _enlarged_size(clip)
+    rate = str(Fraction(fps).limit_denominator(1000))
+    raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", rate, "-i", "-"]
+    coding = ["-an", "-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "25", "-f", "mp4", str(path.absolute())]
+    with tempfile.TemporaryFile() as complaints:
+        command = [ffmpeg, "-y", "-v", "error", *raw, *coding]
+        writer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=complaints)
+        assert writer.stdin is not None, "it was asked for"
+        with suppress(OSError), writer.stdin as frames:  # of ffmpeg, which has given up: it says below why
+            for frame in _enlarged(clip):
+                frames.write(frame.data)
+        code = writer.wait()
+        complaints.seek(0)
+        said = complaints.read(1 << 14).decode(errors="replace")
+    if code == 0:
+        play = [ffmpeg, "-nostdin", "-v", "error", "-i", str(path.absolute()), "-f", "null", "-"]
+        played = subprocess.run(play, capture_output=True, text=True, errors="replace")
+        code, said = played.returncode, played.stderr
+    if code or said.strip() or not path.stat().st_size:
+        if "No space left on device" in said:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        reason = " ".join(said.split())[-200:] or f"it ended with {code}"
+        raise OSError(errno.EIO, f"ffmpeg could not write it ({reason})")
+
+
+def _replace(path: Path, write: Callable[[Path], object]) -> None:
+    """Write a file beside its place and move it there when it is whole; what was there stays where that fails."""
+    path = Path(os.path.realpath(path))  # a link stays one
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.parent / f".{uuid.uuid4().hex}.part"
+        try:
+            write(part)
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        kept = ", and what was there is kept" if path.is_file() else ""
+        raise OSError(error.errno, f"{path} could not be written: {error.strerror or error}{kept}.") from error
 
 
 def filmstrip(clips: np.ndarray | Sequence[np.ndarray], gap: int = GAP) -> np.ndarray:
@@ -75,9 +170,21 @@ def _checked(clip: np.ndarray) -> np.ndarray:
     return clip
 
 
-def _enlarged(clip: np.ndarray) -> np.ndarray:
+def _enlarged(clip: np.ndarray) -> Iterator[np.ndarray]:
     """RGB, each pixel a square, at least MOVIE_WIDTH wide, and even in height and width, as yuv420p wants it."""
-    clip = clip.repeat(3 // clip.shape[3], axis=3)
-    times = -(-MOVIE_WIDTH // clip.shape[2])
-    clip = clip.repeat(times, axis=1).repeat(times, axis=2)
-    return np.pad(clip, ((0, 0), (0, clip.shape[1] % 2), (0, clip.shape[2] % 2), (0, 0)), mode="edge")
+    height, width = _enlarged_size(clip)
+    times = _times(clip)
+    for frame in clip:
+        frame = frame.repeat(3 // clip.shape[3], axis=2).repeat(times, axis=0).repeat(times, axis=1)
+        edges = ((0, height - frame.shape[0]), (0, width - frame.shape[1]), (0, 0))
+        yield np.ascontiguousarray(np.pad(frame, edges, mode="edge"))
+
+
+def _enlarged_size(clip: np.ndarray) -> tuple[int, int]:
+    """Height and width of a clip's movie."""
+    height, width = (side * _times(clip) for side in clip.shape[1:3])
+    return height + height % 2, width + width % 2
+
+
+def _times(clip: np.ndarray) -> int:
+    return -(-MOVIE_WIDTH // clip.shape[2])

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from numbers import Integral
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from .checks import real, shown, whole
+
+# Far more than any picture has room for, and few enough for every memory.
+MOST = 10_000  # labels of a kind
+MOST_FRAMES = 100_000
+FARTHEST = 1e6  # that a c may go; from 0 to 1 it was trained
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,7 @@ class LabelSpace:
     >>> labels.z.shape, labels.d.shape, labels.c.shape
     (torch.Size([64, 8]), torch.Size([64, 5]), torch.Size([64, 5]))
 
+    Raises ValueError for what is no whole number of 0 to 10,000, n_d of at least 1.
     The paper leaves n_z open; 8 is our choice, because with many z dimensions c hides in texture (see presets.py).
     """
 
@@ -51,9 +60,8 @@ class LabelSpace:
 
     def __post_init__(self) -> None:
         for name, least in (("n_z", 0), ("n_d", 1), ("n_c", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise ValueError(f"LabelSpace needs {name} as a whole number of at least {least}, got {value!r}.")
+            number = whole(f"LabelSpace's {name}", getattr(self, name), least, MOST)
+            object.__setattr__(self, name, number)  # Python's own, so that it can be stored
 
     @property
     def size(self) -> int:
@@ -86,18 +94,26 @@ class LabelSpace:
     def still(self, d: int = 0, c: list[float] | Tensor | None = None, seed: int = 0) -> Labels:
         """One picture's labels: clip d, moments c (all 0.5 where not given), and the z that `seed` draws.
 
-        Raises ValueError where d or the length of c does not fit this space.
+        Raises ValueError where d, seed or the length of c does not fit this space, or c is not finite.
         """
         self.check_d(d)
-        moments = torch.as_tensor([0.5] * self.n_c if c is None else c, dtype=torch.float32).reshape(1, -1)
+        seed = whole("seed", seed, -(2**63), 2**63 - 1)
+        try:
+            moments = torch.as_tensor([0.5] * self.n_c if c is None else c, dtype=torch.float32).reshape(1, -1)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(f"c must be a list of {self.n_c} numbers, got {shown(c)}.") from error
+        if not moments.isfinite().all():
+            raise ValueError(f"c must be a list of finite numbers, got {shown(c)}.")
         if moments.shape[1] != self.n_c:
             raise ValueError(f"This model has {self.n_c} continuous labels, got {moments.shape[1]} values of c.")
         z = torch.randn(1, self.n_z, generator=torch.Generator().manual_seed(seed))
-        return Labels(z, self.one_hot(torch.tensor([d])), moments)
+        return Labels(z, self.one_hot(torch.tensor([int(d)])), moments)
 
     def sweep(self, base: Labels, c: int, frames: int = 16, start: float = 0.0, stop: float = 1.0) -> Labels:
         """`frames` copies of the one label `base`, with c_c going from start to stop in equal steps."""
         self.check_c(c)
+        frames = whole("frames", frames, 1, MOST_FRAMES)
+        start, stop = (real(name, end, -FARTHEST, FARTHEST) for name, end in (("start", start), ("stop", stop)))
         labels = Labels(*(x.expand(frames, -1).clone() for x in (base.z, base.d, base.c)))
         labels.c[:, c] = torch.linspace(start, stop, frames)
         return labels
@@ -109,6 +125,7 @@ class LabelSpace:
         """
         if len(stops) < 2:
             raise ValueError(f"A path needs at least two stops, got {len(stops)}.")
+        frames = whole("frames", frames, 1, MOST_FRAMES)
         t = torch.arange(frames).unsqueeze(1) / frames
 
         def walk(name: str) -> Tensor:
@@ -119,10 +136,15 @@ class LabelSpace:
 
     def check_d(self, d: int) -> None:
         """ValueError unless d is one of this space's discrete labels."""
-        if not (isinstance(d, Integral) and 0 <= d < self.n_d):
-            raise ValueError(f"d={d!r} is out of range: this model has discrete labels 0 to {self.n_d - 1}.")
+        if not _is_index(d, self.n_d):
+            raise ValueError(f"d={shown(d)} is out of range: this model has discrete labels 0 to {self.n_d - 1}.")
 
     def check_c(self, c: int) -> None:
         """ValueError unless c is the number of one of this space's continuous labels."""
-        if not (isinstance(c, Integral) and 0 <= c < self.n_c):
-            raise ValueError(f"c={c!r} is out of range: this model has continuous labels 0 to {self.n_c - 1}.")
+        if not _is_index(c, self.n_c):
+            raise ValueError(f"c={shown(c)} is out of range: this model has continuous labels 0 to {self.n_c - 1}.")
+
+
+def _is_index(value: Any, count: int) -> bool:
+    """Whether a value counts one of so many; not a float, nor True, which would pass for 1."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and int(value) in range(count)

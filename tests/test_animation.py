@@ -1,6 +1,12 @@
 """Files that save_animation wrote, read back by others: Pillow, and ffmpeg through imageio."""
 
+import errno
+import subprocess
+import sys
+from fractions import Fraction
+
 import imageio.v3 as iio
+import imageio_ffmpeg
 import numpy as np
 import pytest
 from PIL import Image, ImageSequence
@@ -31,6 +37,98 @@ def test_gif(tmp_path, channels):
         frames = np.stack([np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(gif)])
     assert frames.shape == (5, 256, 256, 3)
     assert difference(frames[:, ::4, ::4], clip) < 4  # 256 colours a frame
+
+
+def frames_and_delays(path):
+    """What Pillow reads: uint8 (frames, H, W, 3), and how long each is shown, in milliseconds."""
+    with Image.open(path) as image:
+        assert image.info["loop"] == 0  # for ever
+        found = [(np.asarray(frame.convert("RGB")), frame.info["duration"]) for frame in ImageSequence.Iterator(image)]
+    return np.stack([frame for frame, _ in found]), [delay for _, delay in found]
+
+
+@pytest.mark.parametrize("kind", ["webp", "apng"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_webp_and_apng_lose_nothing(tmp_path, kind, channels):
+    clip = np.random.default_rng(0).integers(0, 256, (7, 20, 30, channels), np.uint8)
+    save_animation(clip, tmp_path / f"clip.{kind}", fps=10)
+    frames, delays = frames_and_delays(tmp_path / f"clip.{kind}")
+    assert frames.shape == (7, 20 * 9, 30 * 9, 3) and delays == 7 * [100]
+    assert (frames[:, 4::9, 4::9] == clip).all() and (frames == frames[:, 4::9, 4::9].repeat(9, 1).repeat(9, 2)).all()
+
+
+@pytest.mark.parametrize("kind", ["gif", "webp", "apng"])
+@pytest.mark.parametrize("fps, delay", [(50, 20), (40, 20), (39, 30), (30, 30), (12, 80), (8, 120), (0.3, 3330)])
+def test_delays_are_what_players_keep_to(tmp_path, kind, fps, delay):
+    save_animation(clip_of(3), tmp_path / f"clip.{kind}", fps=fps)
+    assert frames_and_delays(tmp_path / f"clip.{kind}")[1] == 3 * [delay]
+
+
+@pytest.mark.parametrize("kind", ["gif", "webp", "apng"])
+def test_frames_that_repeat_are_shown_for_as_long_as_they_last(tmp_path, kind):
+    save_animation(clip_of(3).repeat([2, 1, 3], axis=0), tmp_path / f"clip.{kind}", fps=10)
+    assert frames_and_delays(tmp_path / f"clip.{kind}")[1] == [200, 100, 300]
+
+
+@pytest.mark.parametrize("fps", [10, 10.0, np.int64(10), np.float32(10), np.uint8(10), Fraction(10)])
+def test_any_number_is_a_speed(tmp_path, fps):
+    for kind in ("gif", "mp4"):
+        save_animation(clip_of(2), tmp_path / f"clip.{kind}", fps=fps)
+    assert frames_and_delays(tmp_path / "clip.gif")[1] == [100, 100]
+    assert iio.immeta(tmp_path / "clip.mp4", plugin="FFMPEG")["fps"] == 10
+
+
+def test_the_home_folder_and_links_are_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    (tmp_path / "link.gif").symlink_to("target.gif")
+    save_animation(clip_of(2), "~/new/clip.gif")
+    save_animation(clip_of(2), "~/link.gif")
+    assert sorted(path.name for path in tmp_path.rglob("*.gif")) == ["clip.gif", "link.gif", "target.gif"]
+    assert (tmp_path / "link.gif").is_symlink() and len(frames_and_delays(tmp_path / "target.gif")[0]) == 2
+
+
+NO_ROOM = """
+import resource, sys
+import numpy as np
+from animlab.animation import save_animation
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+noise = np.random.default_rng(0).integers(0, 256, (20, 64, 64, 3), np.uint8)
+for path in sys.argv[1:]:
+    try:
+        save_animation(noise, path)
+    except OSError as error:
+        print(error.strerror)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of files")
+def test_where_the_disk_takes_no_more_the_old_files_stay(tmp_path):
+    paths = [tmp_path / f"clip.{kind}" for kind in ("gif", "webp", "apng", "png", "mp4")]
+    for path in paths:
+        save_animation(clip_of(2), path)
+    before = [path.read_bytes() for path in paths]
+    said = subprocess.run([sys.executable, "-c", NO_ROOM, *paths], check=True, capture_output=True, text=True)
+    for path, line in zip(paths, said.stdout.splitlines(), strict=True):
+        assert line.startswith(f"{path} could not be written: ") and line.endswith(", and what was there is kept.")
+    assert [path.read_bytes() for path in paths] == before and sorted(tmp_path.iterdir()) == sorted(paths)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a script stands for ffmpeg")
+@pytest.mark.parametrize(
+    "script, says",
+    [("cat > /dev/null", "No such file"), ("cat > /dev/null; exit 3", "it ended with 3"),
+     ("cat > /dev/null; for p; do :; done; : > $p", "ffmpeg could not write it"),
+     ("echo 'out: No space left on device' >&2; exit 1", "No space left on device"), ("kill -9 $$", "ended with -9")],
+)  # fmt: skip
+def test_a_writer_that_fails_in_silence_is_noticed(tmp_path, monkeypatch, script, says):
+    (tmp_path / "ffmpeg").write_text(f"#!/bin/sh\n{script}\n")
+    (tmp_path / "ffmpeg").chmod(0o755)
+    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", lambda: str(tmp_path / "ffmpeg"))
+    with pytest.raises(OSError, match=says) as error:
+        save_animation(clip_of(30), tmp_path / "new" / "clip.mp4")
+    assert error.value.errno in (errno.EIO, errno.ENOSPC, errno.ENOENT) and "\n" not in str(error.value)
+    assert list((tmp_path / "new").iterdir()) == []
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -82,13 +180,27 @@ def test_to_png_loses_nothing(tmp_path, channels, mode):
 @pytest.mark.parametrize(
     "clip, path, fps, message",
     [
-        (clip_of(), "clip.webm", 12, "writes .gif, .mp4 and .png (a filmstrip), got the file name 'clip.webm'"),
+        (
+            clip_of(),
+            "clip.webm",
+            12,
+            ".apng and .png (a filmstrip), got the file name 'clip.webm'",
+        ),
         (clip_of(), "clip", 12, "got the file name 'clip'"),
         (clip_of()[0], "clip.gif", 12, "got uint8 of shape (64, 64, 3)"),
         (clip_of() / 255, "clip.gif", 12, "got float64 of shape (5, 64, 64, 3)"),
         (clip_of()[..., :2], "clip.gif", 12, "of shape (5, 64, 64, 2)"),
         (clip_of()[:0], "clip.png", 12, "of shape (0, 64, 64, 3)"),
-        (clip_of(), "clip.gif", 0, "above 0, got 0"),
+        (clip_of(), "clip.gif", 0, "fps, the frames per second of a .gif, must be a number from 0.1 to 50, got 0."),
+        (clip_of(), "clip.webp", 51, "of a .webp, must be a number from 0.1 to 50, got 51."),
+        (clip_of(), "clip.mp4", 241, "of a .mp4, must be a number from 0.1 to 240, got 241."),
+        (clip_of(), "clip.gif", float("nan"), "from 0.1 to 50, got nan."),
+        (clip_of(), "clip.gif", "12", "from 0.1 to 50, got '12'."),
+        (clip_of(), "clip.gif", True, "from 0.1 to 50, got True."),
+        (clip_of(1, 8, 20_000), "clip.mp4", 12, "at most 16,384 pixels a side, and this clip would be 20,000x8,"),
+        (clip_of(1, 8, 20_000), "clip.webp", 12, "A .webp has at most 16,383 pixels a side"),
+        (clip_of(1, 1000, 1), "clip.gif", 12, "at most 65,535 pixels a side, and this clip would be 256x256,000,"),
+        (clip_of(1, 2, 256).repeat(90, axis=0), "clip.gif", 0.1, "A .gif cannot hold these 90 frames: "),
     ],
 )
 def test_bad_input_gives_one_clear_sentence(tmp_path, clip, path, fps, message):

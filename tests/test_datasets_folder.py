@@ -325,6 +325,7 @@ def test_a_file_changed_in_place_is_noticed_though_size_and_time_stay(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cache, "SETTLED", 0.05)
+    monkeypatch.setattr(cache, "NOTED_FROM", 0)
     for level in (10, 20, 30):
         Image.new("L", (64, 64), level).save(root / "x.bmp")
         as_old(root / "x.bmp")
@@ -337,6 +338,7 @@ def test_content_is_read_once_and_a_copy_is_not_prepared_again(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cache, "SETTLED", -1)
+    monkeypatch.setattr(cache, "NOTED_FROM", 0)
     numbered(root / "walk", 3)
     first = load(root)
     shutil.copytree(root, tmp_path / "copy")

@@ -55,9 +55,9 @@ def test_path_starts_and_ends_at_its_stops_and_keeps_d_a_distribution():
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        (lambda: LabelSpace(n_d=0), "n_d as a whole number of at least 1, got 0"),
-        (lambda: LabelSpace(n_z=-1), "n_z as a whole number of at least 0, got -1"),
-        (lambda: LabelSpace(n_c=2.5), "n_c as a whole number of at least 0, got 2.5"),
+        (lambda: LabelSpace(n_d=0), "LabelSpace's n_d must be a whole number from 1 to 10,000, got 0"),
+        (lambda: LabelSpace(n_z=-1), "LabelSpace's n_z must be a whole number from 0 to 10,000, got -1"),
+        (lambda: LabelSpace(n_c=2.5), "LabelSpace's n_c must be a whole number from 0 to 10,000, got 2.5"),
         (lambda: LabelSpace(n_d=5).still(d=5), "d=5 is out of range: this model has discrete labels 0 to 4"),
         (lambda: LabelSpace(n_d=5).still(d=-1), "d=-1 is out of range"),
         (lambda: LabelSpace(n_c=5).still(c=[0.1]), "5 continuous labels, got 1 values"),

@@ -155,7 +155,7 @@ def test_save(player, tmp_path, name, frames):
 def test_a_name_that_cannot_be_saved_is_said_in_the_player(player, tmp_path, name):
     player.file.value = name
     player.save.click()
-    assert player.status.value.startswith("ValueError: save_animation writes .gif, .mp4 and .png")
+    assert player.status.value.startswith("ValueError: save_animation writes .gif, .mp4, .webp, .apng and .png")
     assert list(tmp_path.iterdir()) == []
     player.c[0].value = 1
     assert player.status.value  # the message stands while the picture moves on

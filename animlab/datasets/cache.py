@@ -33,11 +33,12 @@ from .source import Passing, Skipped, Source
 
 FORMAT = 2  # raise it when what a cache holds changes its meaning: old caches are then left alone
 UNFINISHED = "unfinished-"
-CHUNK = 1 << 20
+CHUNK = 1 << 18
 NOTES = "notes"
 # Seconds for which a file has to have been left alone before a note on it is kept: two changes that follow each other
 # at once may bear the same time.
 SETTLED = 2.0
+NOTED_FROM = 1 << 20  # bytes: to read fewer takes no longer than to look for a note
 ABANDONED_AFTER = 3600.0  # seconds without a write before an unfinished folder counts as left behind
 
 
@@ -199,7 +200,9 @@ def _key(source: Source, stamp: str, progress: bool) -> str | None:
             content = _content_of(source.files, progress)
         except OSError:
             return None
-        if began - max(file.stat().st_ctime for file in source.files) > SETTLED and stamp == _stamp(source.files):
+        seen = [file.stat() for file in source.files]
+        settled = began - max(each.st_ctime for each in seen) > SETTLED and stamp == _stamp(source.files)
+        if settled and sum(each.st_size for each in seen) > NOTED_FROM:
             _note(stamp, content)
     return _digest([FORMAT, names, content, source.settings])
 
