@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from dask.distributed import Client, LocalCluster, as_completed
 from filelock import FileLock
 from papermill.exceptions import PapermillExecutionError
 from tqdm.auto import tqdm
+
+from .checks import shown, whole
 
 RESULT = "result.json"
 LOG = "log.jsonl"
@@ -41,16 +44,18 @@ def sweep(
     >>> results = sweep("notebooks/04_full_training.ipynb", cells, "runs/sweep")
 
     cells: parameters of the notebook, a dict a cell, of values that JSON knows. Each run is given a folder of its own
-    as the parameter `out`, in which it has to write result.json. What a cell has computed lies in a folder named by
-    `cell_name`. A cell is done when its result.json is there, which appears whole or not at all, and is run once
-    however many sweeps ask for it. So a sweep that was interrupted goes on where it stood. So does one that lost a
-    worker: the cell in hand goes to another, with the same `out`, and a notebook that resumes from there loses little.
+    as the parameter `out`, in which it has to write result.json, a JSON object {…}. What a cell has computed lies in a
+    folder named by `cell_name`. A cell is done when its result.json is there, which appears whole or not at all, and is
+    run once however many sweeps ask for it. So a sweep that was interrupted goes on where it stood. So does one that
+    lost a worker: the cell in hand goes to another, with the same `out`, and a notebook that resumes from there loses
+    little.
     scheduler: address of a dask scheduler ("tcp://…:8786"), whose workers see `notebook` and `folder` under the same
-    paths. None starts `workers` processes of one thread here, and ends them.
+    paths. None starts `workers` processes of one thread here, 1 or more, and ends them.
 
-    Raises ValueError for parameters that the notebook does not have, SweepError where cells failed; the others are
-    kept.
+    Raises ValueError for parameters that the notebook does not have, and SweepError where cells failed, such as those
+    that wrote something else than a result; the others are kept.
     """
+    workers = whole("workers, the number of processes to start,", workers, 1)
     notebook, folder = Path(notebook).resolve(), Path(folder).resolve()
     _check(notebook, cells)
     names = [cell_name(cell) for cell in cells]
@@ -78,12 +83,13 @@ def sweep(
                     failed[name_of[future.key]] = error
     if failed:
         name, error = next(iter(failed.items()))
-        reason = f"{error.ename}: {error.evalue}" if isinstance(error, PapermillExecutionError) else error
+        reason = f"{error.ename}: {error.evalue}" if isinstance(error, PapermillExecutionError) else str(error)
+        reason = " ".join(reason.split()).rstrip(".")
         raise SweepError(
             f"{len(failed)} of {len(cells)} cells failed, the first, {missing[name]}, with {reason}; the results of "
             f"the others are kept in {folder}, and the same sweep again tries those that failed."
         ) from error
-    return [result for name in names if (result := found[name]) is not None]
+    return [result for name in names if (result := found[name]) is not None]  # none is missing: the type says so
 
 
 def cell_name(parameters: Mapping[str, Any]) -> str:
@@ -93,11 +99,23 @@ def cell_name(parameters: Mapping[str, Any]) -> str:
 
 
 def result_of(place: Path) -> dict[str, Any] | None:
-    """The result that a cell's folder holds, None where the cell is not done."""
+    """The result that a cell's folder holds, None where the cell is not done, or what it holds is damaged."""
     try:
-        return json.loads((place / RESULT).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        return _parsed(place / RESULT)
+    except (FileNotFoundError, ValueError):
         return None
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; ValueError, which names the file, for anything else."""
+    content = path.read_bytes()
+    try:
+        result = json.loads(content)
+    except ValueError as error:  # no JSON, or no UTF-8
+        raise ValueError(f"{path} holds no JSON ({error}): the cell has to write a whole object") from error
+    if not isinstance(result, dict):
+        raise ValueError(f"{path} holds {shown(result)}, but a result is a JSON object")
+    return result
 
 
 def run_cell(notebook: str | Path, parameters: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
@@ -120,18 +138,24 @@ def run_cell(notebook: str | Path, parameters: Mapping[str, Any], folder: str | 
         papermill.execute_notebook(
             notebook, executed, values, cwd=place, kernel_name="python3", progress_bar=False, log_output=False
         )
-        text = (place / "out" / RESULT).read_text(encoding="utf-8")
+        written = place / "out" / RESULT
+        if not written.is_file():
+            raise FileNotFoundError(f"{written} is not there: the notebook has to write it")
+        result = _parsed(written)
         unfinished = place / f"{RESULT}.part"
-        unfinished.write_text(text, encoding="utf-8")
+        unfinished.write_bytes(written.read_bytes())
         os.replace(unfinished, place / RESULT)
         _log(folder, name, "done")
-        return json.loads(text)
+        return result
 
 
 def _check(notebook: Path, cells: Sequence[Mapping[str, Any]]) -> None:
     if not notebook.is_file():
         raise FileNotFoundError(f"There is no notebook {notebook} to run.")
-    known = papermill.inspect_notebook(notebook)
+    try:
+        known = papermill.inspect_notebook(notebook)
+    except Exception as error:  # nbformat has many, of several lines
+        raise ValueError(f"{notebook} is no notebook that can be read ({type(error).__name__}).") from error
     if "out" not in known:
         raise ValueError(
             f"{notebook.name} has no parameter `out`, so a sweep cannot tell it where to write its result."
@@ -150,9 +174,29 @@ def _connected(scheduler: str | None, workers: int) -> Iterator[Client]:
         with Client(scheduler) as client:
             yield client
         return
-    local = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
-    with local as cluster, Client(cluster) as client:
+    with (
+        _nameless_script(),
+        LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
         yield client
+
+
+@contextmanager
+def _nameless_script() -> Iterator[None]:
+    """Meanwhile, new processes do not find the script that started them.
+
+    They would run it once more, and begin a sweep each where it has no `if __name__ == "__main__":` around its own.
+    What they need they import by name.
+    """
+    main = sys.modules["__main__"]
+    known = vars(main).copy()
+    vars(main).pop("__file__", None)
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        vars(main).update({name: known[name] for name in ("__file__", "__spec__") if name in known})
 
 
 def _log(folder: Path, name: str, event: str) -> None:

@@ -137,6 +137,64 @@ def test_half_a_result_counts_for_nothing(notebook, cluster, tmp_path):
     assert result["square"] == 25 and sorted(os.listdir(place)) == ["count.ipynb", "lock", "out", "result.json"]
 
 
+@pytest.mark.parametrize(
+    "written, says",
+    [("{'square': 2", r"result.json holds no JSON \(Expecting"), ("null", "result.json holds None, but a result is"),
+     ("[1]", r"result.json holds \[1\], but"), ("\udcff", "result.json holds no JSON"),
+     (None, "result.json is not there: the notebook has to write it")],
+)  # fmt: skip
+def test_what_is_no_result_is_named_and_spoils_no_other_sweep(written, says, notebook, cluster, tmp_path):
+    folder = tmp_path / "sweep"
+    bad = nbformat.read(notebook, 4)
+    if written is None:
+        bad.cells[1].source = "import pathlib; pathlib.Path(out).mkdir()"
+    else:
+        bad.cells[
+            1
+        ].source += (
+            f"\nif n == 2:\n    (folder / 'result.json').write_bytes({written.encode(errors='surrogateescape')})"
+        )
+    (tmp_path / "bad").mkdir()
+    nbformat.write(bad, tmp_path / "bad" / "count.ipynb")
+    cells = [{"n": 1}, {"n": 2}]
+    with pytest.raises(SweepError, match=rf"cells failed, the first, .*{cell_name({'n': 2})}.*{says}") as error:
+        sweep(tmp_path / "bad" / "count.ipynb", cells[written is None :], folder, scheduler=cluster[0], progress=False)
+    assert "\n" not in str(error.value) and result_of(folder / cell_name({"n": 2})) is None
+    results = sweep(notebook, cells, folder, scheduler=cluster[0], progress=False)
+    assert [result["square"] for result in results] == [1, 4]
+
+
+@pytest.mark.parametrize("content", ["{", "null", ""])
+def test_a_damaged_result_is_computed_anew(content, notebook, cluster, tmp_path):
+    place = tmp_path / "sweep" / cell_name({"n": 3})
+    place.mkdir(parents=True)
+    (place / "result.json").write_text(content)
+    (result,) = sweep(notebook, [{"n": 3}], tmp_path / "sweep", scheduler=cluster[0], progress=False)
+    assert result["square"] == 9 and result_of(place) == result
+
+
+@pytest.mark.parametrize("workers", [0, -1, 1.5, "2", None, True])
+def test_a_number_of_workers_that_is_none_is_turned_down(workers, notebook, tmp_path):
+    with pytest.raises(ValueError, match=r"^workers, the number of processes to start, must be a whole number of at"):
+        sweep(notebook, [{"n": 1}], tmp_path / "sweep", workers=workers)
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_what_is_no_notebook_is_turned_down(tmp_path):
+    (tmp_path / "x.ipynb").write_text("{}\n{")
+    with pytest.raises(ValueError, match=r"x.ipynb is no notebook that can be read \(\w+\)\.$"):
+        sweep(tmp_path / "x.ipynb", [{"n": 1}], tmp_path / "sweep")
+
+
+def test_a_script_needs_no_guard(notebook, tmp_path):
+    """Processes that were to import the script would begin a sweep each, and none would ever be done."""
+    script = tmp_path / "script.py"
+    call = f"sweep({str(notebook)!r}, [{{'n': 2}}, {{'n': 3}}], {str(tmp_path / 'sweep')!r}, progress=False)"
+    script.write_text(f"from animlab.sweeps import sweep\nprint([each['square'] for each in {call}], __file__)\n")
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=240)
+    assert done.stdout == f"[4, 9] {script}\n" and "Traceback" not in done.stderr, done.stderr
+
+
 def test_a_worker_killed_in_mid_cell_loses_nothing_and_runs_nothing_twice(notebook, cluster, tmp_path):
     scheduler, workers = cluster
     folder = tmp_path / "sweep"

@@ -26,7 +26,7 @@ def clip_features(clips: np.ndarray, features: Features, terms: int = TERMS) -> 
     Source: as FVD, a Fréchet or kernel distance on features of clips (Unterthiner et al., Towards accurate generative
     models of video, 2018), without its network, which has to be downloaded; the series is defined here.
     """
-    if clips.ndim != 5 or not 1 <= terms <= clips.shape[1]:
+    if clips.ndim != 5 or not clips.size or not 1 <= terms <= clips.shape[1]:
         raise ValueError(f"Clips are uint8 (N, at least {terms} frames, H, W, C), got {clips.dtype} {clips.shape}.")
     seen = features(clips.reshape(-1, *clips.shape[2:]))
     return cosine_series(seen.reshape(*clips.shape[:2], features.size), terms)

@@ -14,6 +14,8 @@ import numpy as np
 from scipy.linalg import eigh, eigvalsh
 from scipy.spatial.distance import cdist
 
+from ..checks import whole
+
 CHUNK = 1000  # rows of a distance table at once
 
 
@@ -49,6 +51,8 @@ class Statistics:
         if batch.ndim != 2 or batch.shape[1] != self.size:
             raise ValueError(f"These statistics are of features (n, {self.size}), got a batch {batch.shape}.")
         batch = batch.astype(np.float64)
+        if not np.isfinite(batch).all():
+            raise ValueError(f"A batch {batch.shape} holds features that are not finite.")
         if self.count == 0 and len(batch):
             self._origin = batch.mean(axis=0)
         batch = batch - self._origin
@@ -144,7 +148,7 @@ def kernel_distance(
         )
     rng = np.random.default_rng(0) if rng is None else rng
     found = []
-    for _ in range(subsets):
+    for _ in range(whole("subsets", subsets, 1)):
         one = x[rng.choice(len(x), subset_size, replace=False)]
         other = y[rng.choice(len(y), subset_size, replace=False)]
         found.append(_unbiased(one) + _unbiased(other) - 2 * _cubic(one, other).mean())

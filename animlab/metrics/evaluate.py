@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..checks import whole
 from ..datasets.clips import Clips
 from ..model import BATCH, Model
 from .distances import Statistics, frechet_distance, inception_score, kernel_distance, precision_recall
@@ -42,6 +43,7 @@ def evaluate(
 
     Raises ValueError where the clips have fewer than 2n frames, or n is below 20.
     """
+    frames = whole("frames", frames, 0)
     if frames < 20:
         raise ValueError(f"An evaluation needs at least 20 frames, got {frames}; fewer than 1,000 say little.")
     if len(clips) < 2 * frames:

@@ -6,6 +6,7 @@ import numpy as np
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 PEAK = 255  # of uint8
+WINDOW = 7  # pixels a side: scikit-image's, for SSIM
 
 
 def psnr(clip: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -40,13 +41,21 @@ def ssim(clip: np.ndarray, truth: np.ndarray) -> np.ndarray:
     similarity", IEEE TIP 2004; computed by skimage.metrics.structural_similarity.
     """
     _check(clip, truth)
+    if min(clip.shape[1:3]) < WINDOW:
+        raise ValueError(f"SSIM needs frames of at least {WINDOW}×{WINDOW} pixels, got {clip.shape}.")
     return np.array(
         [structural_similarity(a, b, data_range=PEAK, channel_axis=-1) for a, b in zip(clip, truth)], dtype=float
     )
 
 
 def _check(clip: np.ndarray, truth: np.ndarray) -> None:
-    if clip.shape != truth.shape or clip.ndim != 4 or clip.dtype != np.uint8 or truth.dtype != np.uint8:
+    if (
+        not clip.size
+        or clip.shape != truth.shape
+        or clip.ndim != 4
+        or clip.dtype != np.uint8
+        or truth.dtype != np.uint8
+    ):
         raise ValueError(
             "PSNR and SSIM compare two uint8 clips of one shape (T, H, W, C), "
             f"got {clip.dtype} {clip.shape} and {truth.dtype} {truth.shape}."

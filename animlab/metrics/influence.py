@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..checks import whole
 from ..frames import to_tensor
 from ..labels import Labels, LabelSpace
 from ..networks import Network
@@ -42,6 +43,12 @@ def influence(before: Tensor, after: Tensor) -> Influence:
         raise ValueError(
             f"influence compares two equal batches (N, C, H, W), got {tuple(before.shape)} and {tuple(after.shape)}."
         )
+    if before.shape[0] < 1 or min(before.shape[2:]) < BLOCK:
+        raise ValueError(
+            f"influence compares pairs of frames of at least {BLOCK}×{BLOCK} pixels, got {tuple(before.shape)}."
+        )
+    if not (before.isfinite().all() and after.isfinite().all()):
+        raise ValueError("influence compares frames of finite numbers, and some of these are not.")
     change = after - before
     change = change - change.mean(dim=(2, 3), keepdim=True)
     blocks = F.avg_pool2d(change, BLOCK).abs().mean(dim=1).flatten(1)  # (N, 256) for 64×64 frames
@@ -56,6 +63,7 @@ def label_influence(generator: Network, pairs: int = 256, seed: int = 0) -> dict
 
     pairs: how many random labels each is tried from. A model with one d has no "d" in the answer, one without z no "z".
     """
+    pairs = whole("pairs", pairs, 1)
     space = generator.space
     rng = torch.Generator().manual_seed(seed)
     base, other = space.sample(pairs, rng), space.sample(pairs, rng)
@@ -89,8 +97,9 @@ def real_influence(frames: np.ndarray, clips: np.ndarray, gap: int = 8, pairs: i
     """Influence of time in real clips: frames `gap` apart in one clip, `pairs` random pairs at most.
 
     frames: uint8 (N, H, W, C); clips: one row a clip with "start" and "length". The measure to hold label_influence
-    against. Raises ValueError where no clip is longer than `gap`.
+    against. Raises ValueError where no clip is longer than `gap`, 1 or more.
     """
+    gap, pairs = whole("gap", gap, 1), whole("pairs", pairs, 1)
     firsts = [np.arange(row["start"], row["start"] + row["length"] - gap) for row in clips if row["length"] > gap]
     if not firsts:
         raise ValueError(f"No clip is longer than {gap} frames, so no two frames are {gap} apart.")

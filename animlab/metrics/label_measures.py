@@ -13,6 +13,7 @@ from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.metrics import adjusted_rand_score, mutual_info_score, normalized_mutual_info_score
 from sklearn.svm import LinearSVC
 
+from ..checks import whole
 from ..labels import Labels
 from ..networks import Network
 
@@ -87,8 +88,12 @@ def agreement(d: np.ndarray, truth: np.ndarray) -> Agreement:
     of kinds do not matter to either. Higher is better. Sources: Strehl and Ghosh, Cluster ensembles, 2002; Hubert and
     Arabie, Comparing partitions, 1985; computed by scikit-learn.
     """
-    if d.shape != truth.shape or d.ndim != 1:
-        raise ValueError(f"agreement compares two rows of labels (N,), got {d.shape} and {truth.shape}.")
+    d, truth = np.asarray(d), np.asarray(truth)
+    if d.shape != truth.shape or d.ndim != 1 or not d.size:
+        raise ValueError(f"agreement compares two rows of labels (N,), N at least 1, got {d.shape} and {truth.shape}.")
+    for name, labels in (("d", d), ("truth", truth)):
+        if labels.dtype.kind == "f" and not np.isfinite(labels).all():
+            raise ValueError(f"{name} holds labels that are not finite, which are of no kind.")
     return Agreement(float(normalized_mutual_info_score(truth, d)), float(adjusted_rand_score(truth, d)))
 
 
@@ -183,6 +188,7 @@ def settling(generator: Network, labels: int = 64, steps: int = 5, seed: int = 0
     picture whose figure has come to rest may still score near 1 (notebook 03). Defined here, for the claim of the
     paper's Fig. 5.
     """
+    labels, steps = whole("labels", labels, 1), whole("steps", steps, 1)
     space = generator.space
     base = space.sample(labels, torch.Generator().manual_seed(seed))
     device = next(generator.parameters()).device
@@ -207,7 +213,7 @@ def settling(generator: Network, labels: int = 64, steps: int = 5, seed: int = 0
 
 
 def _check_sweep(frames: np.ndarray) -> None:
-    if frames.dtype != np.uint8 or frames.ndim != 4 or len(frames) < 3:
+    if frames.dtype != np.uint8 or frames.ndim != 4 or len(frames) < 3 or not frames.size:
         raise ValueError(f"A sweep is uint8 (at least 3 frames, H, W, C), got {frames.dtype} {frames.shape}.")
 
 
@@ -216,13 +222,18 @@ def _rms(differences: np.ndarray) -> np.ndarray:
 
 
 def _checked(codes: np.ndarray, factors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both as float64, without the factors that never change."""
-    if codes.ndim != 2 or factors.ndim != 2 or len(codes) != len(factors) or not codes.shape[1]:
+    """Both as float64, without the factors that never change; ValueError unless all numbers are finite."""
+    codes, factors = np.asarray(codes, np.float64), np.asarray(factors, np.float64)
+    if codes.ndim != 2 or factors.ndim != 2 or len(codes) != len(factors) or not codes.size:
         raise ValueError(f"Codes (N, n) and factors (N, k) go row by row, got {codes.shape} and {factors.shape}.")
-    changing = factors[:, (factors != factors[:1]).any(axis=0)].astype(np.float64)
+    for name, table in (("Codes", codes), ("Factors", factors)):
+        wrong = np.count_nonzero(~np.isfinite(table))
+        if wrong:
+            raise ValueError(f"{name} are finite numbers, but {wrong:,} of the {table.size:,} given are not.")
+    changing = factors[:, (factors != factors[:1]).any(axis=0)]
     if not changing.shape[1]:
         raise ValueError("None of the factors changes, so there is nothing to find in the codes.")
-    return codes.astype(np.float64), changing
+    return codes, changing
 
 
 def _is_kind(values: np.ndarray) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import mannwhitneyu
 
+from ..checks import whole
 from ..datasets import Clips
 
 BLOCK = 4
@@ -81,7 +82,7 @@ class Matcher:
         table = self.clips.clips
         rows = np.flatnonzero((table["length"] >= length) & (length > 0))
         if without_take is not None:
-            rows = rows[table["take"][rows] != without_take]
+            rows = rows[table["take"][rows] != _take(without_take)]
         if not len(rows):
             raise ValueError(f"No clip of {self.clips!r} that may be matched is {length} frames long.")
         starts = [np.arange(table["start"][k], table["start"][k] + table["length"][k] - length + 1) for k in rows]
@@ -101,9 +102,11 @@ def nearest_frames(
     frames: uint8 (N, H, W, C). clips: where to look, or a Matcher that has been made for it. takes: for each frame, a
     recording to leave out.
     """
+    if not len(frames):
+        raise ValueError("There are no frames to find the nearest of.")
     matcher = clips if isinstance(clips, Matcher) else Matcher(clips)
-    left_out = [None] * len(frames) if takes is None else [int(take) for take in takes]
-    found = [matcher(frame[None], take) for frame, take in zip(frames, left_out, strict=True)]
+    left_out = left_out_takes(takes, len(frames))
+    found = [matcher(frame[None], take) for frame, take in zip(frames, left_out)]
     return np.array([match.start for match in found]), np.array([match.mse for match in found])
 
 
@@ -153,6 +156,7 @@ def windows(clips: Clips, length: int, count: int, rng: np.random.Generator) -> 
 
     Every clip that is long enough is equally likely, and so is every offset in it.
     """
+    length, count = whole("length", length, 1), whole("count", count, 1)
     table = clips.clips
     rows = np.flatnonzero(table["length"] >= length)
     if not len(rows):
@@ -160,6 +164,19 @@ def windows(clips: Clips, length: int, count: int, rng: np.random.Generator) -> 
     chosen = rng.choice(rows, count, replace=count > len(rows))
     starts = table["start"][chosen] + rng.integers(table["length"][chosen] - length + 1)
     return np.stack([clips.frames[start : start + length] for start in starts]), table["take"][chosen]
+
+
+def left_out_takes(takes: Sequence[int] | np.ndarray | None, count: int) -> list[int | None]:
+    """For each of so many animations, the recording that is not searched; none for all of them."""
+    if takes is None:
+        return [None] * count
+    if len(takes) != count:
+        raise ValueError(f"takes names a recording for each of {count:,} animations or frames, got {len(takes):,}.")
+    return [_take(take) for take in takes]
+
+
+def _take(take: int) -> int:
+    return whole("A take, the number of a recording,", take, 0)
 
 
 def _bounds(frames: np.ndarray) -> np.ndarray:

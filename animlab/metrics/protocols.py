@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -9,6 +10,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from ..checks import whole
 from ..datasets import Clips
 from ..labels import Labels
 from ..model import Model
@@ -16,7 +18,7 @@ from .distances import Statistics, frechet_distance
 from .features import Features, Rows, load_features
 from .images import psnr, ssim
 from .inversion import Inversion, Reconstruction, invert
-from .matching import Match, Matcher, windows
+from .matching import Match, Matcher, left_out_takes, windows
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ def animation_score(psnr: float, ssim: float, fid: float, alpha: float = 20.0, b
     """Eq. 10: s = PSNR + α·SSIM + β / FID; psnr in dB, ssim in [-1, 1], fid above 0. Higher is better."""
     if not fid > 0:
         raise ValueError(f"The animation score divides by FID, which must be above 0, got {fid}.")
+    if any(map(math.isnan, (psnr, ssim, alpha, beta))):
+        raise ValueError(f"The animation score is made of numbers, got PSNR {psnr}, SSIM {ssim}, α {alpha}, β {beta}.")
     return psnr + alpha * ssim + beta / fid
 
 
@@ -98,10 +102,10 @@ class AnimationProtocol:
         search takes a while for each animation, and FD needs thousands of frames (notebook 06): 16 of the one and 200
         of the other do.
         """
-        if animations.ndim != 5 or animations.shape[1] < 2:
+        if animations.ndim != 5 or animations.shape[1] < 2 or not animations.size:
             raise ValueError(f"Animations are uint8 (Q, at least 2 frames, H, W, C), got {animations.shape}.")
-        left_out = [None] * len(animations) if takes is None else [int(take) for take in takes]
-        matches = tuple(self.matcher(each, take) for each, take in zip(animations, left_out, strict=True))
+        left_out = left_out_takes(takes, len(animations))
+        matches = tuple(self.matcher(each, take) for each, take in zip(animations, left_out))
         length = animations.shape[1]
         related = [self.clips.frames[match.start : match.start + length] for match in matches]
         p = np.array([psnr(each, truth).mean() for each, truth in zip(animations, related)])
@@ -142,6 +146,7 @@ class AnimationProtocol:
 
 def random_sweeps(model: Model, length: int, count: int, seed: int = 0) -> np.ndarray:
     """Animations to score: random z, d and c; one random c_j goes from 0 to 1. uint8 (count, length, H, W, C)."""
+    length, count = whole("length", length, 1), whole("count", count, 1)
     space = model.space
     rng = torch.Generator().manual_seed(seed)
     base = space.sample(count, rng)
@@ -215,8 +220,9 @@ def inversion_protocol(model: Model | Inverter, clips: np.ndarray, steps: int = 
     Nothing is chosen to suit the model: every clip counts, and leaving out whole kinds of motion shows. See `invert`
     for how labels are found. A ten-frame clip of the actions takes a few seconds on a CPU.
     """
-    if clips.ndim != 5 or clips.shape[1] < 3:
-        raise ValueError(f"Clips to redraw are uint8 (Q, at least 3 frames, H, W, C), got {clips.shape}.")
+    if clips.ndim != 5 or clips.shape[1] < 3 or clips.dtype != np.uint8 or not clips.size:
+        raise ValueError(f"Clips to redraw are uint8 (Q, at least 3 frames, H, W, C), got {clips.dtype} {clips.shape}.")
+    steps = whole("steps", steps, 1)
     found = tuple(
         invert(model, clip, steps, seed) if isinstance(model, Model) else model.invert(clip, steps, seed)
         for clip in clips
