@@ -8,7 +8,7 @@ INSTALLED := .venv/.installed
 FIRST := notebooks/00_play_with_labels.ipynb
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lab check test demo player bench notebooks badges
+.PHONY: help venv lab check test fuzz demo player bench notebooks badges
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,11 @@ check: $(INSTALLED)  ## lint, types and the quick tests, in about two minutes
 
 test: $(INSTALLED)  ## run every test: units, notebooks, a real browser
 	$(BIN)/python -m pytest
+
+# FUZZ=20000 takes ten times as long.
+FUZZ ?= 2000
+fuzz: $(INSTALLED)  ## try thousands of odd arguments and damaged files, other ones each time; an hour or so
+	ANIMLAB_FUZZ=$(FUZZ) $(BIN)/python -m pytest tests/test_fuzz.py
 
 demo: $(INSTALLED)  ## draw runs/demo.gif and runs/demo.png (a filmstrip) with the shipped weights
 	@mkdir -p runs
