@@ -1,5 +1,6 @@
 """LabelPlayer, driven as a reader drives it: every control at its least, greatest and usual value."""
 
+import html
 import re
 
 import imageio.v3 as iio
@@ -48,6 +49,17 @@ def test_it_starts_in_the_middle_and_says_so(player):
     assert caption(player.caption) == "d 0 · z 0<br>c 0.50 0.50 0.50"
     assert player.status.value == ""
     assert player._dom_classes == ("animlab-player",)
+
+
+def test_the_page_is_written_under_the_name_in_the_field(player, tmp_path):
+    player.file.value = "mine.gif"
+    player.export.click()
+    assert player.status.value == f"Wrote {tmp_path / 'mine.html'}: it plays in any browser, without Python"
+    page = (tmp_path / "mine.html").read_text()
+    assert page.startswith("<!doctype html>") and all(f"c{j}" in page for j in range(3))
+    player.file.value = "no/such/folder.gif"
+    player.export.click()
+    assert "There is no folder 'no/such'" in html.unescape(player.status.value)
 
 
 def test_it_starts_where_it_is_told_to(model):
@@ -194,7 +206,7 @@ def test_models_of_every_kind(space, tmp_path, monkeypatch):
 
 def test_every_control_says_what_it_is(player):
     controls = [player.d, *player.c, player.new_z, player.compare, player.along, player.play, player.speed]
-    for control in [*controls, player.file, player.save]:
+    for control in [*controls, player.file, player.save, player.export]:
         tip = "tooltip" if isinstance(control, (ipywidgets.Button, ipywidgets.ToggleButton)) else widgets.TOOLTIP
         assert control.description and getattr(control, tip)
     assert player.d.description == "d (which clip)"

@@ -58,7 +58,7 @@ def export_player(model: Model, path: str | Path) -> Path:
     cannot run, and for one whose page would be larger than 6 MB; FileNotFoundError where the folder is missing, OSError
     where it cannot be written to.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not isinstance(model, Model):
         raise TypeError(
             "export_player writes a Model, such as animlab.load('pretrained/actions') or fit(…).model, "

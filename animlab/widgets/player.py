@@ -119,9 +119,12 @@ class LabelPlayer(widgets.VBox):
             widgets.IntSlider, "frames/s", "How fast Play moves, and a saved movie", value=12, min=1, max=30
         )
         self.file = _labelled(
-            widgets.Text, "save as", "A name that ends in .gif, .mp4 or .png (a filmstrip)", value="animation.gif"
+            widgets.Text, "save as", "A name that ends in .gif, .webp, .apng, .mp4 or .png (a filmstrip)", value="animation.gif"
         )
         self.save = _button(widgets.Button, "Save", "download", "Save what Play shows under this name")
+        self.export = _button(
+            widgets.Button, "Export page", "external-link", "Write this player as one page that needs no Python"
+        )
         self.status = widgets.HTML()
 
     def _connect(self) -> None:
@@ -134,6 +137,7 @@ class LabelPlayer(widgets.VBox):
         self.clock.observe(self._tick, "value")
         self.speed.observe(self._pace, "value")
         self.save.on_click(self._save)
+        self.export.on_click(self._export)
         self._pace()
 
     def _controls(self) -> widgets.VBox:
@@ -141,7 +145,7 @@ class LabelPlayer(widgets.VBox):
         rows = [self.d, sliders, widgets.HBox([self.new_z, self.compare], layout={"margin": "0 0 0 7em"})]
         if self.c:
             rows += [widgets.HBox([self.along, self.play, self.clock]), self.speed]
-        rows.append(widgets.HBox([self.file, self.save]))
+        rows.append(widgets.HBox([self.file, self.save, self.export]))
         return widgets.VBox(rows, layout={"flex": "1 1 26em", "max_width": "42em", "margin": "0 0 0 8px"})
 
     def _draw(self) -> None:
@@ -189,6 +193,13 @@ class LabelPlayer(widgets.VBox):
             clip = np.concatenate([clip, clip[-2:0:-1]])  # a movie goes there and back, as Play does
         save_animation(clip, path, fps=self.speed.value)
         return f"Saved {len(clip)} frames as {path.resolve()}"
+
+    @_guarded
+    def _export(self, _button: Any) -> str:
+        from ..web import export_player  # here, because it is hardly ever needed
+
+        page = export_player(self.model, Path(self.file.value.strip()).with_suffix(".html"))
+        return f"Wrote {page.resolve()}: it plays in any browser, without Python"
 
 
 def _labelled(kind: type[widgets.Widget], description: str, tip: str, **options: Any) -> Any:
