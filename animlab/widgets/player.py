@@ -119,7 +119,7 @@ class LabelPlayer(widgets.VBox):
             widgets.IntSlider, "frames/s", "How fast Play moves, and a saved movie", value=12, min=1, max=30
         )
         self.file = _labelled(
-            widgets.Text, "save as", "A name that ends in .gif, .webp, .apng, .mp4 or .png (a filmstrip)", value="animation.gif"
+            widgets.Text, "save as", "Ends in .gif, .webp, .apng, .mp4 or .png (a filmstrip)", value="animation.gif"
         )
         self.save = _button(widgets.Button, "Save", "download", "Save what Play shows under this name")
         self.export = _button(
