@@ -45,7 +45,7 @@ fuzz: $(INSTALLED)  ## try thousands of odd arguments and damaged files, other o
 
 demo: $(INSTALLED)  ## draw runs/demo.gif and runs/demo.png (a filmstrip) with the shipped weights
 	@mkdir -p runs
-	$(BIN)/python -c 'import animlab; clip = animlab.load("pretrained/actions").animate(d=0, c=0, frames=16); \
+	$(BIN)/python -c 'import animlab; clip = animlab.load("pretrained/actions").animate(d=0, along=0, frames=16); \
 	  [animlab.save_animation(clip, f"runs/demo.{kind}") for kind in ("gif", "png")]'
 	@ls runs/demo.gif runs/demo.png
 

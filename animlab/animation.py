@@ -40,7 +40,7 @@ PACKING_ERRORS = (KeyError, ValueError, OSError, OverflowError, struct.error)
 def save_animation(clip: np.ndarray, path: str | os.PathLike[str], fps: float = 12) -> None:
     """Writes an animation; the ending of `path` chooses the format.
 
-    >>> animlab.save_animation(model.animate(d=2, c=0), "wave.gif")
+    >>> animlab.save_animation(model.animate(d=2, along=0), "wave.gif")
 
     clip: uint8 (frames, H, W, C), C 1 (grey) or 3. path: .gif (256 colours a frame), .webp or .apng (every colour as it
     is), which play for ever; .mp4 (H.264, yuv420p, which all browsers and players know), at most 16,384 pixels a side;

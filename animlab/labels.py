@@ -109,13 +109,13 @@ class LabelSpace:
         z = torch.randn(1, self.n_z, generator=torch.Generator().manual_seed(seed))
         return Labels(z, self.one_hot(torch.tensor([int(d)])), moments)
 
-    def sweep(self, base: Labels, c: int, frames: int = 16, start: float = 0.0, stop: float = 1.0) -> Labels:
-        """`frames` copies of the one label `base`, with c_c going from start to stop in equal steps."""
-        self.check_c(c)
+    def sweep(self, base: Labels, along: int, frames: int = 16, start: float = 0.0, stop: float = 1.0) -> Labels:
+        """`frames` copies of the one label `base`, with c number `along` going from start to stop in equal steps."""
+        self.check_c(along)
         frames = whole("frames", frames, 1, MOST_FRAMES)
         start, stop = (real(name, end, -FARTHEST, FARTHEST) for name, end in (("start", start), ("stop", stop)))
         labels = Labels(*(x.expand(frames, -1).clone() for x in (base.z, base.d, base.c)))
-        labels.c[:, c] = torch.linspace(start, stop, frames)
+        labels.c[:, along] = torch.linspace(start, stop, frames)
         return labels
 
     def path(self, stops: list[Labels], frames: int = 16) -> Labels:

@@ -34,7 +34,7 @@ class TensorBoard(Callback):
 
     def on_sample(self, record: Record) -> None:
         model = record.model
-        sheet = filmstrip([model.animate(d=0, c=c, frames=8) for c in range(model.space.n_c)])
+        sheet = filmstrip([model.animate(d=0, along=c, frames=8) for c in range(model.space.n_c)])
         self.writer.add_image("d 0, a row for each c from 0 to 1", sheet, record.step, dataformats="HWC")
 
     def on_end(self, record: Record) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,6 +47,9 @@ class Model:
     @torch.inference_mode()
     def frames(self, labels: Labels) -> np.ndarray:
         """The pictures of N labels: uint8 (N, 64, 64, C)."""
+        sizes = tuple(part.shape[1] for part in (labels.z, labels.d, labels.c))
+        if sizes != (self.space.n_z, self.space.n_d, self.space.n_c):
+            raise ValueError(f"This model draws labels of {self.space}, got (n_z, n_d, n_c) = {sizes}.")
         device = next(self.generator.parameters()).device
         batches = [labels[i : i + BATCH].to(device) for i in range(0, len(labels), BATCH)]
         return np.concatenate([to_uint8(self.generator(batch)) for batch in batches])
@@ -53,30 +57,43 @@ class Model:
     def animate(
         self,
         d: int | Sequence[int] = 0,
-        c: int | Sequence[int] = 0,
+        along: int | Sequence[int] = 0,
         frames: int = 16,
         seed: int = 0,
         start: float = 0.0,
         stop: float = 1.0,
+        *,
+        c: int | Sequence[int] | None = None,
     ) -> np.ndarray:
-        """An animation: clip d, its moment c_c going from `start` to `stop`; uint8 (frames, 64, 64, C).
+        """An animation: one c of clip d goes from `start` to `stop`.
 
-        >>> model.animate(d=2, c=0)                 # one clip, one c
-        >>> model.animate(d=2, c=[0, 3], frames=8)  # c0 goes all the way, then c3 does: 16 frames
-        >>> model.animate(d=[0, 1, 2], c=0)         # three clips in a row: 48 frames
+        >>> model.animate(d=2, along=0)                 # one clip, one c
+        >>> model.animate(d=2, along=[0, 3], frames=8)  # c0 goes all the way, then c3 does: 16 frames
+        >>> model.animate(d=[0, 1, 2], along=0)         # three clips in a row: 48 frames
 
-        The other c stay at 0.5; `seed` draws z; `frames` is for each d and c. For any other way through the labels,
-        dissolves among them, see LabelSpace.path. Raises ValueError where d or c is not one of the model's labels.
+        d: which clip, or several; 0 to n_d - 1.
+        along: which c moves, or several in turn; 0 to n_c - 1. The others stay at 0.5.
+        frames: how many for each d and c, at least 1.
+        seed: draws z.
+        start, stop: the ends of the way; training saw 0 to 1.
+        c: what `along` was called up to version 0.1; it still works, with a FutureWarning.
+
+        Gives uint8 (frames · number of d · number of c, 64, 64, C). For any other way through the labels, dissolves
+        among them, see LabelSpace.path. Raises ValueError for a d or c that the model does not have, and for frames and
+        ends that are no numbers of their kind.
         """
-        ds, cs = np.atleast_1d(d).tolist(), np.atleast_1d(c).tolist()
-        if not ds or not cs or frames < 1:
-            raise ValueError(f"An animation needs a d, a c and at least one frame, got d={d}, c={c}, frames={frames}.")
+        if c is not None:
+            warnings.warn("animate(c=…) is called animate(along=…) now.", FutureWarning, stacklevel=2)
+            along = c
+        ds, js = np.atleast_1d(d).tolist(), np.atleast_1d(along).tolist()
+        if not ds or not js:
+            raise ValueError(f"An animation needs at least one d and one c, got d={d}, along={along}.")
         space, legs = self.space, []
-        for j in cs:
+        for j in js:
             space.check_c(j)
         for one_d in ds:
-            at = space.still(one_d, [start if j in cs else 0.5 for j in range(space.n_c)], seed)
-            for j in cs:
+            at = space.still(one_d, [start if j in js else 0.5 for j in range(space.n_c)], seed)
+            for j in js:
                 legs.append(space.sweep(at, j, frames, start, stop))
                 at = legs[-1][-1:]
         return np.concatenate([self.frames(leg) for leg in legs])
@@ -85,14 +102,24 @@ class Model:
     def read(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What D sees in N frames (uint8, (N, 64, 64, C)): P(real) (N,), P(d) (N, n_d), c (N, n_c), all float32.
 
-        Raises ValueError where the model was saved without its discriminator.
+        It reads as it will once trained, also while training goes on: a frame's reading depends on no other frame.
+        Raises ValueError where the model was saved without its discriminator, and for frames of another kind.
         """
         if self.discriminator is None:
             raise ValueError("This model was saved without its discriminator, so it cannot read labels off frames.")
+        channels = self.discriminator.channels
+        if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[1:] != (64, 64, channels) or not len(frames):
+            raise ValueError(
+                f"This model reads uint8 frames (N, 64, 64, {channels}), got {frames.dtype} {frames.shape}."
+            )
         device = next(self.discriminator.parameters()).device
-        parts = []
-        for i in range(0, len(frames), BATCH):
-            score, d_logits, c = self.discriminator(to_tensor(frames[i : i + BATCH], device))
-            parts.append((score.sigmoid()[:, 0], d_logits.softmax(dim=1), c))
+        training, parts = self.discriminator.training, []
+        self.discriminator.eval()
+        try:
+            for i in range(0, len(frames), BATCH):
+                logit, d_logits, c = self.discriminator(to_tensor(frames[i : i + BATCH], device))
+                parts.append((logit.sigmoid()[:, 0], d_logits.softmax(dim=1), c))
+        finally:
+            self.discriminator.train(training)
         real, d, c = (torch.cat(part).float().cpu().numpy() for part in zip(*parts, strict=True))
         return real, d, c

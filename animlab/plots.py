@@ -64,7 +64,7 @@ def show_frames(
 ) -> Picture:
     """Filmstrips: a row a clip, its frames from left to right.
 
-    >>> animlab.plots.show_frames(model.animate(c=0, frames=8), "A person raises both arms.")
+    >>> animlab.plots.show_frames(model.animate(along=0, frames=8), "A person raises both arms.")
 
     clips: uint8, one clip (frames, H, W, C) or several. alt: what the picture shows, for readers who cannot see it.
     rows, columns: what stands beside each row and above each column; columns are spread evenly over the frames.
@@ -97,7 +97,7 @@ class Moving:
 def show_moving(clips: Mapping[str, np.ndarray], alt: str, fps: float = 10) -> Moving:
     """Animations that play in the stored page, there and back for ever.
 
-    >>> animlab.plots.show_moving({f"c{j}": model.animate(c=j) for j in range(3)}, "Three movements of one person.")
+    >>> animlab.plots.show_moving({f"c{j}": model.animate(along=j) for j in range(3)}, "Three movements of one person.")
 
     clips: name → uint8 (frames, H, W, C), C 1 or 3. alt: what is seen, for readers who cannot. fps: frames per second.
     """

@@ -67,7 +67,7 @@ def test_round_trip_is_exact(norm, place, tmp_path):
         assert mine.keys() == there.keys()
         assert all(torch.equal(mine[key], there[key]) for key in mine)
     assert again.space == SPACE and again.card == CARD
-    assert np.array_equal(again.animate(d=1, c=0, frames=3), model.animate(d=1, c=0, frames=3))
+    assert np.array_equal(again.animate(d=1, along=0, frames=3), model.animate(d=1, along=0, frames=3))
     assert not again.generator.training and not again.discriminator.training
     assert path.is_file() and [p for p in path.parent.iterdir()] == [path]  # nothing temporary stays
 
@@ -185,7 +185,7 @@ def test_relative_paths_start_at_the_working_directory_then_data(tmp_path, monke
 def test_shipped_weights_load_and_draw(name, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     model = animlab.load(f"pretrained/{name}")
-    clip = model.animate(d=0, c=0, frames=4)
+    clip = model.animate(d=0, along=0, frames=4)
     assert clip.shape[:3] == (4, 64, 64) and clip.std() > 10  # a picture, not one colour
     score, d, c = model.read(clip)
     assert np.isfinite(score).all() and d.shape == (4, model.space.n_d) and c.shape == (4, model.space.n_c)

@@ -559,7 +559,7 @@ def test_fit_works_at_once(root: Path) -> None:
     assert (len(train), len(test)) == (2, 1)
     space = animlab.LabelSpace(n_z=2, n_d=2, n_c=1)
     run = animlab.fit(train, space, steps=1, width=0.125, progress=False)
-    assert run.step == 1 and run.model.animate(d=0, c=0, frames=2, seed=0).shape == (2, 64, 64, 3)
+    assert run.step == 1 and run.model.animate(d=0, along=0, frames=2, seed=0).shape == (2, 64, 64, 3)
 
 
 def test_reading_streams(root: Path) -> None:

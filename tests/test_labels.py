@@ -35,7 +35,7 @@ def test_pairs_differ_in_one_c_and_are_uniform_each(rng):
 def test_sweep_moves_one_c_in_equal_steps_and_nothing_else():
     space = LabelSpace(n_z=4, n_d=3, n_c=2)
     base = space.still(d=2, c=[0.3, 0.7], seed=5)
-    labels = space.sweep(base, c=1, frames=5, start=-0.5, stop=1.5)
+    labels = space.sweep(base, along=1, frames=5, start=-0.5, stop=1.5)
     assert labels.c[:, 1].tolist() == pytest.approx([-0.5, 0.0, 0.5, 1.0, 1.5])
     assert labels.c[:, 0].tolist() == pytest.approx([0.3] * 5)
     assert torch.equal(labels.z, base.z.expand(5, -1)) and torch.equal(labels.d, base.d.expand(5, -1))
@@ -61,7 +61,7 @@ def test_path_starts_and_ends_at_its_stops_and_keeps_d_a_distribution():
         (lambda: LabelSpace(n_d=5).still(d=5), "d=5 is out of range: this model has discrete labels 0 to 4"),
         (lambda: LabelSpace(n_d=5).still(d=-1), "d=-1 is out of range"),
         (lambda: LabelSpace(n_c=5).still(c=[0.1]), "5 continuous labels, got 1 values"),
-        (lambda: LabelSpace(n_c=5).sweep(LabelSpace().still(), c=5), "c=5 is out of range.* 0 to 4"),
+        (lambda: LabelSpace(n_c=5).sweep(LabelSpace().still(), along=5), "c=5 is out of range.* 0 to 4"),
         (lambda: LabelSpace().path([LabelSpace().still()]), "at least two stops, got 1"),
     ],
 )

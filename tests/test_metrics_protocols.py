@@ -187,7 +187,7 @@ def test_labels_found_lie_where_training_drew_them_and_change_nothing_else(model
 
 def test_order_shows_in_c_and_not_in_the_pictures(model):
     """A steady sweep, and the same frames shuffled: redrawn equally well, but c jumps about."""
-    sweep = model.animate(d=1, c=0, frames=8, seed=2)
+    sweep = model.animate(d=1, along=0, frames=8, seed=2)
     shuffled = sweep[np.random.default_rng(0).permutation(8)]
     steady, mixed = (inversion_protocol(model, clip[None], steps=80) for clip in (sweep, shuffled))
     assert abs(steady.psnr - mixed.psnr) < 2

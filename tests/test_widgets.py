@@ -154,7 +154,7 @@ def test_save(player, tmp_path, name, frames):
     player.d.value, player.along.value, player.file.value = 1, 2, name
     player.save.click()
     assert player.status.value == f"Saved {frames} frames as {tmp_path / name}"
-    clip = player.model.animate(d=1, c=2, frames=16)
+    clip = player.model.animate(d=1, along=2, frames=16)
     if name == "wave.png":
         assert (iio.imread(tmp_path / name) == animlab.filmstrip(clip)).all()
     else:

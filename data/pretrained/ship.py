@@ -158,16 +158,18 @@ def draw(model: animlab.Model, clips: animlab.Clips, folder: Path, seed: int) ->
     space = model.space
     influence = model.card["influence"]
     best = max(range(space.n_c), key=lambda j: influence[f"c{j}"]["strength"])
-    sweeps = [model.animate(d=0, c=j, frames=12, seed=seed) for j in range(space.n_c)]
+    sweeps = [model.animate(d=0, along=j, frames=12, seed=seed) for j in range(space.n_c)]
     for j, sweep in enumerate(sweeps):
         save(sweep, folder / f"c{j}.jpg")
     save(np.stack(sweeps), folder / "filmstrip.jpg")
-    save(np.stack([model.animate(d=d, c=best, frames=12, seed=seed) for d in range(space.n_d)]), folder / "clips.jpg")
+    save(
+        np.stack([model.animate(d=d, along=best, frames=12, seed=seed) for d in range(space.n_d)]), folder / "clips.jpg"
+    )
     samples = model.frames(space.sample(48, torch.Generator().manual_seed(0)))
     save(samples.reshape(4, 12, *samples.shape[1:]), folder / "samples.jpg")
     rows, _ = metrics.nearest_frames(samples[:12], clips)
     save(np.stack([samples[:12], clips.frames[rows]]), folder / "nearest.jpg")
-    there = model.animate(d=0, c=best, frames=16, seed=seed)
+    there = model.animate(d=0, along=best, frames=16, seed=seed)
     animlab.save_animation(np.concatenate([there, there[::-1]]), folder / "animation.gif")
 
 

@@ -169,7 +169,7 @@ def drawn(model: animlab.Model, base: Labels, j: int, value: float) -> torch.Ten
 
 def ends(model: animlab.Model) -> np.ndarray:
     """A row for each c_j: one label with c_j = 0 and with c_j = 1."""
-    return animlab.filmstrip([model.animate(d=1, c=j, frames=2, seed=1) for j in range(model.space.n_c)], gap=0)
+    return animlab.filmstrip([model.animate(d=1, along=j, frames=2, seed=1) for j in range(model.space.n_c)], gap=0)
 
 
 def step_sizes(model: animlab.Model) -> np.ndarray:

@@ -380,7 +380,7 @@ class Keep(animlab.Callback):
             measured = animlab.metrics.label_influence(model.generator, pairs=16 if task.small else 512)
             row["influence"] = {label: asdict(value) for label, value in measured.items()}
             strongest = sorted(range(model.space.n_c), key=lambda j: -measured[f"c{j}"].strength)[:ROWS]
-            clips = np.stack([model.animate(d=0, c=j, frames=COLUMNS, seed=3) for j in sorted(strongest)])
+            clips = np.stack([model.animate(d=0, along=j, frames=COLUMNS, seed=3) for j in sorted(strongest)])
             row["shown"] = [f"c{j}" for j in sorted(strongest)]
         note(task.out, task.name, row)
         title = f"{task.name}: step {record.step}, {record.seconds:.0f} s, {machine()}"

@@ -75,7 +75,7 @@ class Progress(animlab.Callback):
         }
         with open(self.out / "progress.jsonl", "a") as file:
             file.write(json.dumps(row) + "\n")
-        rows = [model.animate(d=d, c=j, frames=COLUMNS, seed=d) for d in (0, 1) for j in range(model.space.n_c)]
+        rows = [model.animate(d=d, along=j, frames=COLUMNS, seed=d) for d in (0, 1) for j in range(model.space.n_c)]
         rows += list(fakes[: 3 * COLUMNS].reshape(3, COLUMNS, *fakes.shape[1:]))
         Image.fromarray(animlab.filmstrip(rows)).save(self.out / f"strip-{record.step:06d}.png")
         if distance < self.least:
@@ -142,7 +142,7 @@ def draw(model: animlab.Model, name: str, influence: dict[str, dict[str, float]]
     """The picture: the c_j of most strength, a row each."""
     PICTURES.mkdir(exist_ok=True)
     strongest = sorted(range(model.space.n_c), key=lambda j: -influence[f"c{j}"]["strength"])[:ROWS]
-    sweeps = np.stack([model.animate(d=0, c=j, frames=COLUMNS, seed=3) for j in sorted(strongest)])
+    sweeps = np.stack([model.animate(d=0, along=j, frames=COLUMNS, seed=3) for j in sorted(strongest)])
     Image.fromarray(animlab.filmstrip(sweeps)).save(PICTURES / f"trained_{name}.png", optimize=True)
 
 
