@@ -124,7 +124,8 @@ def fit(
     bf16 where the machine multiplies it natively. resume: go on from the checkpoint in `out`; on the CPU the result is
     bit for bit that of an uninterrupted run. keep: how many earlier checkpoints stay beside the newest, as
     `step-500.safetensors`, each of which `animlab.load` plays.
-    Ctrl-C ends after the step in hand (on a GPU within 25), leaves a checkpoint and gives back the run so far. Under
+    Ctrl-C ends after the step in hand (on a GPU within 25), leaves a checkpoint and gives back the run so far; SIGTERM
+    and SIGHUP leave one too, and then end the process as they would have. Under
     `accelerate launch` or `notebook_launcher` the processes share each batch: the result is that of one process, to
     rounding, and the first one alone calls back, shows progress and writes.
 
@@ -199,33 +200,34 @@ def train(trainer: Trainer, steps: int, out: str | Path | None, options: LoopOpt
     every = (options.sample_every, options.checkpoint_every, READ_EVERY.get(trainer.processes.device.type, 1))
     history = History()
     watchers: list[Callback] = [history]
-    if place is not None:
-        watchers.append(Checkpoints(trainer, place, options.checkpoint_every, options.keep))
     silent = not (options.progress and trainer.processes.first)
     record = Record(first, steps, {}, 0.0, 0.0, model)
-    with _interrupts() as interrupted, tqdm(total=steps, initial=first, disable=silent, unit="step") as bar:
-        if trainer.processes.first:
-            watchers += [ProgressBar(bar), *options.callbacks]
-        while trainer.step < steps and not trainer.processes.any(record.seconds >= limit or interrupted()):
-            count = min(steps - trainer.step, *(n - trainer.step % n for n in every))  # to the next one that matters
-            with _memory_errors(trainer):
-                burst = _numbers([trainer.train_step() for _ in range(count)])
-            seconds = time.perf_counter() - began
-            speed = (trainer.step - first) * trainer.batch / seconds
-            for step, losses in enumerate(burst, trainer.step - count + 1):
-                _check_losses(trainer, step, losses)
-                record = Record(step, steps, losses, seconds, speed, model)
-                for watcher in watchers:
-                    watcher.on_step(record)
-            if trainer.step % options.sample_every == 0:
-                for watcher in watchers:
-                    watcher.on_sample(record)
+    with _interrupts() as interrupted:
+        with tqdm(total=steps, initial=first, disable=silent, unit="step") as bar:
+            if trainer.processes.first:
+                watchers += [ProgressBar(bar), *options.callbacks]
+            if place is not None:
+                watchers.append(Checkpoints(trainer, place, options.checkpoint_every, options.keep))
+            while trainer.step < steps and not trainer.processes.any(record.seconds >= limit or interrupted()):
+                count = min(steps - trainer.step, *(n - trainer.step % n for n in every))  # to the next that matters
+                with _memory_errors(trainer):
+                    burst = _numbers([trainer.train_step() for _ in range(count)])
+                seconds = time.perf_counter() - began
+                speed = (trainer.step - first) * trainer.batch / seconds
+                for step, losses in enumerate(burst, trainer.step - count + 1):
+                    _check_losses(trainer, step, losses)
+                    record = Record(step, steps, losses, seconds, speed, model)
+                    for watcher in watchers:
+                        watcher.on_step(record)
+                if trainer.step % options.sample_every == 0:
+                    for watcher in watchers:
+                        watcher.on_sample(record)
         stopped = interrupted()
-    for watcher in watchers:
-        watcher.on_end(record)
-    if stopped and trainer.processes.first:
-        rest = f"; go on with fit(…, out={str(place)!r}, resume=True)" if place else ""
-        print(f"Interrupted after step {trainer.step} of {steps}{rest}.", file=sys.stderr)
+        for watcher in reversed(watchers):  # the last checkpoint first: a callback may fail
+            watcher.on_end(record)
+        if stopped and trainer.processes.first:
+            rest = f"; go on with fit(…, out={str(place)!r}, resume=True)" if place else ""
+            print(f"Interrupted after step {trainer.step} of {steps}{rest}.", file=sys.stderr)
     return Run(model, trainer.step, history.arrays(), time.perf_counter() - began, place, stopped)
 
 
@@ -233,7 +235,7 @@ def _take_up(trainer: Trainer, out: str | Path | None, resume: bool) -> Path | N
     """The folder of a run, made ready; a run that it holds is gone on with, or refused with FileExistsError."""
     if out is None:
         return None
-    place = Path(out)
+    place = Path(out).expanduser()
     file = checkpoints.file_of(place)
     if file.exists():
         if not resume:
@@ -353,20 +355,23 @@ def _memory_errors(trainer: Trainer, what: str | None = None) -> Iterator[None]:
 
 @contextmanager
 def _interrupts() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C asks for an end after the step in hand, so that no half-done step is saved; a second one is immediate."""
-    asked = False
+    """A signal asks for an end after the step in hand: no half-done step is saved; a second one is immediate."""
+    asked: list[int] = []
 
     def ask(signum: int, frame: object) -> None:
-        nonlocal asked
         if asked:
             raise KeyboardInterrupt
-        asked = True
+        asked.append(signum)
 
     if threading.current_thread() is not threading.main_thread():  # only there can signals be caught
         yield lambda: False
         return
-    before = signal.signal(signal.SIGINT, ask)
+    caught = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {each: signal.signal(each, ask) for each in caught}
     try:
-        yield lambda: asked
+        yield lambda: bool(asked)
     finally:
-        signal.signal(signal.SIGINT, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+    if asked and asked[0] != signal.SIGINT:
+        signal.raise_signal(asked[0])

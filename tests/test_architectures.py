@@ -235,7 +235,7 @@ def test_fine_tuning_begins_with_the_model(name):
     tuned = animlab.fit(make_clips(), SPACE, preset, 2, seed=7, width=0.1, start=model, progress=False).model
     for mine, theirs in ((model.generator, tuned.generator), (model.discriminator, tuned.discriminator)):
         assert all(torch.equal(a, b) for a, b in zip(mine.parameters(), theirs.parameters()))
-    assert tuned.card["start"] == "dataset noise, preset custom, seed 0"
+    assert tuned.card["start"] == "dataset noise, preset custom, steps 3, seed 0"
 
 
 def test_fine_tuning_can_be_resumed(tmp_path):

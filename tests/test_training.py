@@ -108,13 +108,12 @@ def slow_step(generator, discriminator, real, labels, preset, rand, lr):
     ones, zeros = torch.ones(n, 1), torch.zeros(n, 1)
 
     def shown(frames):
-        """Each frame alone cut out of itself with a border of zeros."""
+        """Each frame alone cut out of itself, its edge repeated around it."""
         most, moved = preset.shift, []
         if not most:
             return frames
         for frame, (down, right) in zip(frames, (rand(len(frames), 2) * (2 * most + 1)).int().tolist()):
-            wide = torch.zeros(3, 64 + 2 * most, 64 + 2 * most)
-            wide[:, most:-most, most:-most] = frame
+            wide = F.pad(frame[None], (most,) * 4, mode="replicate")[0]
             moved.append(wide[:, down : down + 64, right : right + 64])
         return torch.stack(moved)
 
@@ -617,3 +616,36 @@ def test_settings_that_do_not_train(options, said):
 def test_labels_without_c_do_not_train():
     with pytest.raises(ValueError, match=r"^Training needs at least one continuous label, got n_c=0\.$"):
         animlab.fit(make_clips(), LabelSpace(n_c=0), progress=False)
+
+
+LONG_RUN = """
+import sys
+import numpy as np
+import animlab
+table = np.zeros(1, [("start", "i8"), ("length", "i8")])
+clips = animlab.Clips(np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), np.uint8), table, "noise")
+class Tells(animlab.Callback):
+    def on_step(self, record):
+        print(record.step, flush=True)
+animlab.fit(clips, animlab.LabelSpace(), animlab.Preset(batch=8), 10**6, out=sys.argv[1], width=0.1,
+            checkpoint_every=10**6, progress=False, callbacks=[Tells()])
+print("the script goes on", flush=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no such signals")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_polite_kill_leaves_a_checkpoint(name, tmp_path):
+    """What a batch system or a closed terminal sends: the run is saved, and the process ends by that signal."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", LONG_RUN, str(tmp_path / "run")], **pipes) as process:
+        for line in process.stdout:
+            if int(line) == 3:
+                break
+        process.send_signal(getattr(signal, name))
+        rest, told = process.communicate(timeout=60)
+    assert process.returncode == -getattr(signal, name)
+    last = int(rest.split()[-1]) if rest else 3
+    assert "the script goes on" not in rest
+    assert told.strip().startswith(f"Interrupted after step {last} of 1000000; go on with fit(")
+    assert animlab.load(tmp_path / "run").card["steps"] == last
