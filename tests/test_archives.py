@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import random
 import zipfile
@@ -95,6 +96,40 @@ def test_a_full_disk_is_no_damaged_archive(tmp_path: Path) -> None:
         pytest.raises(OSError, match="No space left"),
     ):
         archive.copy("a.txt", full)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), MemoryError()])
+def test_what_the_machine_fails_over_is_no_damaged_archive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object) -> bytes:
+        raise error
+
+    with open_archive(pack(tmp_path / "x.zip", CONTENTS)) as archive, monkeypatch.context() as patch:
+        patch.setattr(zipfile.ZipExtFile, "read", fail)
+        with pytest.raises(ArchiveError, match=r"^x.zip: a.txt cannot be read just now \(.*\): try again$") as caught:
+            archive.read("a.txt")
+        assert caught.value.momentary
+    monkeypatch.setattr(zipfile, "ZipFile", fail)
+    unread = pytest.raises(ArchiveError, match=r"x.zip cannot be read just now \(.*\): try again$")
+    with unread as caught, open_archive(tmp_path / "x.zip"):
+        pass
+    assert caught.value.momentary
+
+
+@pytest.mark.parametrize("dictionary, taken", [(8 << 20, True), (128 << 20, True), ((128 << 20) + 1, False)])
+def test_the_dictionary_of_lzma_is_limited(tmp_path: Path, dictionary: int, taken: bool) -> None:
+    content = bytearray(pack(tmp_path / "x.zip", {"a": b"alpha" * 1000}, zipfile.ZIP_LZMA).read_bytes())
+    at = 30 + len("a") + 5  # behind the member's header, two bytes of version, two of a size and one of properties
+    assert content[at : at + 4] == (8 << 20).to_bytes(4, "little")
+    content[at : at + 4] = dictionary.to_bytes(4, "little")
+    (tmp_path / "x.zip").write_bytes(content)
+    with open_archive(tmp_path / "x.zip") as archive:
+        if taken:
+            assert archive.read("a") == b"alpha" * 1000
+        else:
+            with pytest.raises(ArchiveError, match=r"needs more than 128 MB of memory to be unpacked: pack it"):
+                archive.read("a")
 
 
 def test_damage_anywhere_is_an_archive_error_or_none(tmp_path: Path) -> None:

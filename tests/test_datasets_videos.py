@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import imageio.v3 as iio
+import imageio_ffmpeg
 import numpy as np
 import pytest
 from PIL import Image
 
-from animlab.datasets import Clips, actions, load_dataset
+from animlab.datasets import Clips, actions, limits, load_dataset
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +50,34 @@ def test_a_damaged_video_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "ido_bend.avi").write_bytes(content)
     with pytest.raises(ValueError, match=rf"ido_bend.avi cannot be read as a video \({len(content)} bytes\): get"):
         load("actions", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "crop, limit, most",
+    [(False, "MAX_FRAMES", 3), (False, "MAX_CLIP_PIXELS", 4 * 64 * 48 - 1), (True, "MAX_HELD_PIXELS", 4 * 64 * 48 - 1)],
+)
+def test_a_video_that_is_too_long_is_refused_and_not_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crop: bool, limit: str, most: int
+) -> None:
+    iio.imwrite(tmp_path / "ido_bend.avi", np.zeros((4, 48, 64, 3), np.uint8), plugin="FFMPEG", codec="mpeg4", fps=25)
+    with monkeypatch.context() as patch, pytest.raises(ValueError, match=r"ido_bend.avi has more than 3 frames of 64x"):
+        patch.setattr(limits, limit, most)
+        load_dataset("actions", tmp_path, progress=False, crop=crop)
+    assert len(load_dataset("actions", tmp_path, progress=False, crop=crop)) == 4
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a script stands for ffmpeg")
+def test_an_ffmpeg_that_is_killed_is_no_damaged_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    iio.imwrite(tmp_path / "ido_bend.avi", np.zeros((4, 48, 64, 3), np.uint8), plugin="FFMPEG", codec="mpeg4", fps=25)
+    (tmp_path / "ffmpeg").write_text("#!/bin/sh\nkill -9 $$\n")
+    (tmp_path / "ffmpeg").chmod(0o755)
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(OSError, match=r"ido_bend.avi cannot be read just now: ffmpeg"),
+    ):
+        patch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", lambda: str(tmp_path / "ffmpeg"))
+        load("actions", tmp_path)
+    assert len(load("actions", tmp_path)) == 4
 
 
 def stage(person: list[tuple[int, int, int, int]], width: int = 176, height: int = 144, seed: int = 0) -> np.ndarray:

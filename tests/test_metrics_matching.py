@@ -137,5 +137,5 @@ def test_a_frame_of_the_training_itself_is_held_against_other_recordings():
     found = copying(clips.frames[:5], clips, clips.frames, takes)
     np.testing.assert_allclose(found.held_out, others)
     assert (found.samples == 0).all() and found.nearer == 1
-    with pytest.raises(ValueError, match="argument"):
+    with pytest.raises(ValueError, match="for each of 5 animations or frames, got 60"):
         nearest_frames(clips.frames[:5], clips, takes)

@@ -64,7 +64,9 @@ def load_dataset(
     progress: show a progress bar while the set is prepared.
     crop: cut the Weizmann videos of "actions" to the person, instead of squeezing the whole picture into a square.
 
-    Raises ValueError for an unknown name and for damaged files, FileNotFoundError where `root` holds no such data.
+    Raises ValueError for an unknown name, for damaged files, and for what is no ordinary file where one should be,
+    FileNotFoundError where `root` holds no such data, another OSError where the disk is full or fails, MemoryError
+    where the memory does not suffice, RuntimeError where a video needs an ffmpeg that is missing or too old.
     """
     plain = name.removesuffix(SYNTHETIC)
     entry = REGISTRY.get(plain)
