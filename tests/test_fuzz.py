@@ -179,7 +179,7 @@ def check_animation(clip: Any, name: str, fps: Any) -> None:
         assert not list(Path(folder).rglob(".*.part"))
         if path.suffix == ".mp4":
             return  # what was written has been played by ffmpeg already
-        with Image.open(path) as image:
+        with Image.open(os.path.realpath(path)) as image:  # `b/../a.gif` needs no folder `b`
             frames = [np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(image)]
         if path.suffix == ".png":
             assert len(frames) == 1 and frames[0].shape[1] == len(clip) * (clip.shape[2] + 2) - 2
@@ -283,8 +283,8 @@ def test_damaged_pictures(read: Callable[[Path], tuple[str, str, float]], data: 
 
 members = st.one_of(
     st.sampled_from(["a.png", "cats/1.png", "cats/2.png", "../a.png", "/a.png", "C:\\a.png", "a/" * 99 + "a.png"]),
-    st.text(st.characters(codec="utf-8"), min_size=1, max_size=30).map(lambda name: name + ".png"),
-    st.builds(lambda char, count: char * count + "/a.gif", st.sampled_from("n1/é."), st.integers(1, 60_000)),
+    st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=30).map("{}.png".format),
+    st.builds(lambda char, count: char * count + "/a.gif", st.sampled_from("n1/é."), st.integers(1, 30_000)),
 )
 
 
