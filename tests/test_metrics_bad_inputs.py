@@ -80,7 +80,7 @@ def protocol():
         (lambda: metrics.random_sweeps(MODEL, 0, 3), "length must be a whole number of at least 1, got 0"),
         (lambda: metrics.inversion_protocol(MODEL, FRAMES[:0, None].repeat(3, 1)), "Clips to redraw are uint8"),
         (lambda: metrics.inversion_protocol(MODEL, FRAMES[None] / 255), "Clips to redraw are uint8 .*, got float64"),
-        (lambda: metrics.inversion_protocol(MODEL, FRAMES[None], steps=-1), "steps must be a whole number of at least 1"),
+        (lambda: metrics.inversion_protocol(MODEL, FRAMES[None], steps=-1), "steps must be a whole number of at least"),
         (lambda: metrics.psnr(FRAMES[:0], FRAMES[:0]), "PSNR and SSIM compare two uint8 clips"),
         (lambda: metrics.ssim(FRAMES[:, :5], FRAMES[:, :5]), "SSIM needs frames of at least 7×7 pixels"),
         (lambda: metrics.animation_score(NAN, 0.5, 1.0), "made of numbers, got PSNR nan"),
