@@ -142,7 +142,7 @@ STABLE = Preset(
     ema=0.995,  # no stronger, but the sliders do not flicker from step to step
 )
 
-# Found by a search of one run each on the real actions; data/recipes/modern.json keeps its log. FD below is that of the
+# Found by a search of one run each on the real actions; data/recipes/modern.md keeps its log. FD below is that of the
 # small feature network after so many steps. What each line is worth alone has not been measured yet.
 MODERN = Preset(
     architecture="residual",
@@ -152,7 +152,9 @@ MODERN = Preset(
     penalty_every=4,  # from every 8th frame FD 83 after 500 steps instead of 41, and nobody to be seen
     centre_c=True,
     label_view="blurred",
-    shift=4,  # seen by the score alone, it let codes hide in the corners: strengths of .09 to .29; by all .21 to .43
+    # Seen by the score alone, it let codes hide in the corners, with strengths of .09 to .29; seen by all heads, and with
+    # other n_z, λ_c and filled gaps, .21 to .43.
+    shift=4,
     lambda_c=4.0,  # went from 10 to 4 in the same moment, and c from strengths of .26 to .47 to .25 to .38
     lambda_still=0.4,
     lr_g=3e-4,  # 4e-4 began fast and broke after 1,000 steps
