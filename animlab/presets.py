@@ -152,8 +152,8 @@ MODERN = Preset(
     penalty_every=4,  # from every 8th frame FD 83 after 500 steps instead of 41, and nobody to be seen
     centre_c=True,
     label_view="blurred",
-    # Seen by the score alone, it let codes hide in the corners, with strengths of .09 to .29; seen by all heads, and with
-    # other n_z, λ_c and filled gaps, .21 to .43.
+    # Seen by the score alone, it let codes hide in the corners, with strengths of .09 to .29; seen by all heads, and
+    # with another n_z, another λ_c and filled gaps, .21 to .43.
     shift=4,
     lambda_c=4.0,  # went from 10 to 4 in the same moment, and c from strengths of .26 to .47 to .25 to .38
     lambda_still=0.4,
