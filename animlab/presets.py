@@ -173,8 +173,6 @@ PRESETS = {
     # "stable", and 0.15 after 500 of this, 0.40 after 1,250.
     "stable-on-black": replace(STABLE, label_view="silhouette"),
     "modern": MODERN,
-    # Most of a frame is black there, and a D that looks at few pixels has steeper slopes.
-    "modern-on-black": replace(MODERN, gamma=10.0, lambda_c=5.0),
 }
 
 

@@ -195,7 +195,8 @@ def describe(name: str, model: animlab.Model) -> str:
         f"![c{j} from 0 on the left to 1 on the right, d = 0](c{j}.jpg)"
         for j in range(space.n_c)
     )
-    hours = f", {card['hours']:.1f} hours" if card["hours"] else ""
+    hours = card["hours"] or 0.0
+    took = f", {hours:.1f} hours" if hours >= 1 else f", {60 * hours:.0f} minutes" if hours else ""
     reads = ", ".join(f"{r:.2f}" for r in card["reader"]["c_r2"])
     weights, d_weights = (sum(p.numel() for p in net.parameters()) for net in (g, model.discriminator))
     copied = card["copying"]
@@ -218,7 +219,7 @@ weights are stored as int8 with a scale for each row or output channel, all else
 |---|---|
 | data | `{card["dataset"]}`: {card["frames"]:,} frames of {card["clips"]:,} clips, shuffled; terms in data/README.md |
 | preset | `{card["preset"]}`, batch {batch}, {card["precision"]} |
-| training | {card["steps"]:,} steps: {passes}{hours}, seed {card["seed"]} |
+| training | {card["steps"]:,} steps: {passes}{took}, seed {card["seed"]} |
 | machine | {card["machine"]} |
 | made by | `data/pretrained/ship.py` of animlab {animlab.checkpoints.library_version()} |
 

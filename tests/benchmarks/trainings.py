@@ -39,8 +39,8 @@ SAMPLES = 1500  # real frames and fakes that a line of progress compares
 
 # name: (preset, label sizes, width of the networks, steps on a processor)
 SETTINGS = {
-    "shapes": ("modern-on-black", animlab.LabelSpace(n_z=2, n_d=5, n_c=5), 2 / 3, 20_000),
-    "moving-mnist": ("modern-on-black", animlab.LabelSpace(n_z=8, n_d=20, n_c=10), 2 / 3, 20_000),
+    "shapes": ("modern", animlab.LabelSpace(n_z=2, n_d=5, n_c=5), 2 / 3, 20_000),
+    "moving-mnist": ("modern", animlab.LabelSpace(n_z=8, n_d=20, n_c=10), 2 / 3, 20_000),
     "faces3d": ("modern", animlab.LabelSpace(n_z=4, n_d=5, n_c=5), 1.0, 20_000),
     "actions": ("modern", animlab.LabelSpace(n_z=4, n_d=5, n_c=5), 1.0, 20_000),
     "celeba": ("modern", animlab.LabelSpace(n_z=8, n_d=10, n_c=5), 1.0, 10_000),
