@@ -619,9 +619,11 @@ def test_labels_without_c_do_not_train():
 
 
 LONG_RUN = """
+import signal
 import sys
 import numpy as np
 import animlab
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # "nohup pytest" has its children ignore it
 table = np.zeros(1, [("start", "i8"), ("length", "i8")])
 clips = animlab.Clips(np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), np.uint8), table, "noise")
 class Tells(animlab.Callback):
