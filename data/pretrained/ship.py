@@ -153,11 +153,12 @@ def draw(model: animlab.Model, clips: animlab.Clips, folder: Path, seed: int) ->
     """The pictures of the card.
 
     filmstrip: each c from 0 to 1, and c0, c1, … one by one; clips: each d; samples: random labels; nearest: samples
-    over the training frames that lie nearest to them; animation.gif: the strongest c.
+    over the training frames that lie nearest to them; animation.gif: the c of most strength times focus,
+    since what changes all over is more often a colour than a movement.
     """
     space = model.space
     influence = model.card["influence"]
-    best = max(range(space.n_c), key=lambda j: influence[f"c{j}"]["strength"])
+    best = max(range(space.n_c), key=lambda j: influence[f"c{j}"]["strength"] * influence[f"c{j}"]["focus"])
     sweeps = [model.animate(d=0, along=j, frames=12, seed=seed) for j in range(space.n_c)]
     for j, sweep in enumerate(sweeps):
         save(sweep, folder / f"c{j}.jpg")
@@ -243,9 +244,9 @@ D reads fresh fakes: d right in {card["reader"]["d_right"]:.0%}, R² of c: {read
 
 {strips}
 
-**Each d**, a row each, the strongest c from 0 to 1:
+**Each d**, a row each, the c of most strength times focus from 0 to 1:
 
-![one row for each discrete label, the strongest continuous label from 0 to 1](clips.jpg)
+![one row for each discrete label, the liveliest continuous label from 0 to 1](clips.jpg)
 
 **Random labels**
 
