@@ -26,13 +26,14 @@ import sys
 import time
 import traceback
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from io import BytesIO
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -80,7 +81,7 @@ class Plan(NamedTuple):
     file: str
     kept: tuple[float, ...]
     seed: int = 0
-    changes: dict[str, float] = {}  # noqa: RUF012
+    changes: Mapping[str, float] = MappingProxyType({})
 
 
 SLOW = {"batch": 64, "lr_frames": 640_000, "lr_end": 1 / 6}
@@ -121,9 +122,9 @@ class Task(NamedTuple):
         """Of the networks."""
         return 0.1 if self.small else 1.0
 
-    def preset(self, name: str) -> animlab.Preset:
-        """A preset by name."""
-        preset = animlab.PRESETS[name]
+    def preset(self, name: str, changes: Mapping[str, float] = MappingProxyType({})) -> animlab.Preset:
+        """A preset by name, with changes."""
+        preset = replace(animlab.PRESETS[name], **changes)
         return replace(preset, batch=4) if self.small else preset
 
     def steps(self) -> AbstractContextManager[Any]:
@@ -401,10 +402,9 @@ def train_ours(task: Task) -> None:
     with task.steps():
         for plan in PLANS:
             data, (_, space, width, _) = clips[plan.data], SETTINGS[plan.data]
-            preset = replace(task.preset("modern"), **plan.changes)
             settings = Settings(data.name, plan.seed, precision)
             runs[plan.name] = GANTrainer(
-                data.frames, space, replace(preset, batch=4) if task.small else preset, settings,
+                data.frames, space, task.preset("modern", plan.changes), settings,
                 task.width if task.small else width, Processes.here(DEVICE.type),
             )  # fmt: skip
     side, began = SideBySide(runs), time.monotonic()
@@ -459,20 +459,15 @@ def look(task: Task, plan: Plan, run: GANTrainer, seconds: float, losses: dict[s
 
 
 def train_rival(task: Task) -> None:
-    """A baseline as published, on the set that it is compared on."""
-    train(task, RIVALS[task.name], lambda clips, **options: baselines.fit(clips, task.name, **options))
-
-
-def train(task: Task, data: str, fit: Callable[..., animlab.Run]) -> None:
-    """Trains until the task's time is over."""
-    clips = animlab.load_dataset(data, progress=False)
+    """A baseline as published, on the set that it is compared on, until the task's time is over."""
+    clips = animlab.load_dataset(RIVALS[task.name], progress=False)
     torch.zeros(1, device=DEVICE)  # the GPU wakes up now, before the seconds that are left are counted
     note(task.out, task.name, {"dataset": clips.name, "frames": len(clips), "machine": machine(), "small": task.small})
     seconds = task.left - CLOSING
     if seconds <= 0:
         raise RuntimeError("No time is left.")
-    run = fit(
-        clips, steps=2 if task.small else FOREVER, seconds=seconds, width=task.width,
+    run = baselines.fit(
+        clips, task.name, steps=2 if task.small else FOREVER, seconds=seconds, width=task.width,
         device=DEVICE.type, callbacks=[Keep(task)], sample_every=25, checkpoint_every=FOREVER, progress=False,
     )  # fmt: skip
     parts = {name: np.array_split(values, min(50, len(values))) for name, values in run.history.items()}
