@@ -1,0 +1,161 @@
+"""What each part of `modern` is worth alone: one thing is changed at a time, on the real actions, over three seeds.
+
+    python tests/benchmarks/modern_ablations.py --out runs/ablations            # hours; goes on where it was
+    python tests/benchmarks/modern_ablations.py --out runs/ablations --seeds 1  # the first seed of each
+
+The networks are a quarter as wide as usual, so that one core can train all of it. Every run sees as many frames; only
+`stable`, the paper's networks with their own batch, gets the processor time that `modern` took with the same seed. The
+running average of G is judged, and for "no running average" the newest G of the very same runs. Writes
+`data/recipes/modern-ablations.json`, a row a run, and `modern-ablations.jpg`: a row of random labels for each change.
+
+The distance is taken on EfficientNet-Lite0, which has never seen these frames (pip install animlab[yardstick]).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from recipes import Budget, OutOfTime
+from safetensors.torch import load_file
+
+import animlab
+from animlab.metrics import frechet_distance, label_influence, load_features
+from animlab.presets import PRESETS, Preset
+
+ROOT = Path(__file__).parents[2]
+RECIPES = ROOT / "data" / "recipes"
+WIDTH, STEPS, SAMPLES, COLUMNS = 0.25, 1500, 1500, 16
+MODERN, N_Z = PRESETS["modern"], 4
+
+# change: (preset, n_z)
+CHANGES: dict[str, tuple[Preset, int]] = {
+    "none": (MODERN, N_Z),
+    "cross-entropy in place of the relativistic loss": (replace(MODERN, loss="bce"), N_Z),
+    "no R1 and R2": (replace(MODERN, gamma=0.0), N_Z),
+    "no shift": (replace(MODERN, shift=0), N_Z),
+    "label heads see the frames themselves": (replace(MODERN, label_view="plain"), N_Z),
+    "no stillness term": (replace(MODERN, lambda_still=0.0), N_Z),
+    "a tenth of the stillness term": (replace(MODERN, lambda_still=0.04), N_Z),
+    "n_z 1": (MODERN, 1),
+    "λ_c 1": (replace(MODERN, lambda_c=1.0), N_Z),
+    "`stable`, for the same time": (PRESETS["stable"], N_Z),
+}
+NO_AVERAGE = "no running average"
+
+
+class Judge:
+    """Distance to real frames, and influence of each label, of a model."""
+
+    def __init__(self, clips: animlab.Clips) -> None:
+        self.features = load_features("efficientnet-lite0")
+        rows = np.random.default_rng(0).choice(len(clips), SAMPLES, replace=False)
+        self.real = self.features(clips.frames[np.sort(rows)])
+
+    def __call__(self, model: animlab.Model) -> dict[str, object]:
+        fakes = model.frames(model.space.sample(SAMPLES, torch.Generator().manual_seed(0)))
+        found = label_influence(model.generator, pairs=256)
+        return {
+            "FD": round(float(frechet_distance(self.real, self.features(fakes))), 2),
+            "influence": {name: [round(value.strength, 4), round(value.focus, 4)] for name, value in found.items()},
+        }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="where the runs are kept")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--part", default="0/1", help="k/n: every n-th run from the k-th, to share the work")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    args.out.mkdir(parents=True, exist_ok=True)
+    clips = animlab.load_dataset("actions")
+    judge = Judge(clips)
+    runs = [(seed, change) for seed in range(args.seeds) for change in CHANGES]
+    part, parts = map(int, args.part.split("/"))
+    for number, (seed, change) in list(enumerate(runs))[part::parts]:
+        folder = args.out / f"{number:02d}"
+        if not (folder / "rows.json").exists():
+            rows = run(change, seed, clips, judge, folder, args.out)
+            (folder / "rows.json").write_text(json.dumps(rows))
+    rows = [row for path in sorted(args.out.glob("*/rows.json")) for row in json.loads(path.read_text())]
+    write(rows, args.out)
+
+
+def run(change: str, seed: int, clips: animlab.Clips, judge: Judge, folder: Path, out: Path) -> list[dict[str, object]]:
+    """The rows of one run: of the running average of its G, and with `modern` itself of the newest G as well."""
+    preset, n_z = CHANGES[change]
+    space = animlab.LabelSpace(n_z=n_z, n_d=5, n_c=5)
+    timed = preset == PRESETS["stable"]
+    budget = Budget(seconds_of_modern(out, seed) if timed else float("inf"))
+    row: dict[str, object] = {"change": change, "seed": seed}
+    options = {"seed": seed, "width": WIDTH, "out": folder, "callbacks": [budget], "progress": False, "device": "cpu"}
+    began = time.process_time()
+    try:
+        animlab.fit(clips, space, preset, 10**6 if timed else STEPS, **options)
+    except OutOfTime:
+        pass
+    except animlab.TrainingDiverged as error:
+        return [row | {"diverged": str(error)}]
+    found = budget.record
+    row |= {
+        "steps": found.step,
+        "frames_seen": found.step * preset.batch,
+        "passes": round(found.step * preset.batch / len(clips), 2),
+        "processor_seconds": round(time.process_time() - began, 1),
+        "machine": f"one core of {platform.machine()}, torch {torch.__version__.split('+')[0]}",
+        "losses": {name: round(value, 4) for name, value in found.losses.items()},
+    }
+    draw(found.model, folder / "random.png")
+    rows = [row | judge(found.model)]
+    if change == "none":
+        tensors = load_file(next(folder.glob("*.safetensors")))
+        prefix = "training.generator."
+        newest = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+        found.model.generator.load_state_dict(newest)
+        draw(found.model, folder / "newest.png")
+        rows.append(row | {"change": NO_AVERAGE} | judge(found.model))
+    print(json.dumps(rows, ensure_ascii=False), flush=True)
+    return rows
+
+
+def seconds_of_modern(out: Path, seed: int) -> float:
+    for path in out.glob("*/rows.json"):
+        for row in json.loads(path.read_text()):
+            if (row["change"], row["seed"]) == ("none", seed):
+                return float(row["processor_seconds"])
+    raise FileNotFoundError(f"The run of `modern` with seed {seed} comes first; it is not in {out}.")
+
+
+def draw(model: animlab.Model, path: Path) -> None:
+    """A row: random labels."""
+    frames = model.frames(model.space.sample(COLUMNS, torch.Generator().manual_seed(1)))
+    Image.fromarray(animlab.filmstrip(frames[None])).save(path)
+
+
+def write(rows: list[dict[str, object]], out: Path) -> None:
+    about = {
+        "made by": "tests/benchmarks/modern_ablations.py",
+        "data": "actions",
+        "width": WIDTH,
+        "FD": f"on EfficientNet-Lite0, {SAMPLES:,} samples against as many real frames",
+        "influence": "[strength, focus] of each label over 256 random ones",
+    }
+    order = [*CHANGES, NO_AVERAGE]
+    rows = sorted(rows, key=lambda row: (order.index(str(row["change"])), row["seed"]))
+    text = json.dumps(about | {"rows": rows}, indent=1, ensure_ascii=False)
+    (RECIPES / "modern-ablations.json").write_text(text + "\n")
+    strips = [out / f"{k:02d}" / "random.png" for k in range(len(CHANGES))] + [out / "00" / "newest.png"]
+    pictures = [np.asarray(Image.open(path)) for path in strips if path.exists()]
+    Image.fromarray(np.concatenate(pictures)).save(RECIPES / "modern-ablations.jpg", quality=85)
+
+
+if __name__ == "__main__":
+    main()
