@@ -28,7 +28,7 @@ ROOT = Path(__file__).parent.parent
 SPACE = LabelSpace(n_z=3, n_d=4, n_c=2)
 CARD = {"dataset": "noise", "preset": "stable", "steps": 7, "seed": 3}
 FILE = "model.safetensors"
-SHIPPED = sorted(path.parent.name for path in (ROOT / "data" / "pretrained").glob("*/animation.gif"))
+SHIPPED = sorted(path.parent.name for path in (ROOT / "data" / "pretrained").glob("*/animation.webp"))
 
 
 def make_model(seed: int = 0, norm: str = "spectral") -> Model:

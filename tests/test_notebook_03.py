@@ -240,7 +240,7 @@ def test_the_table_is_what_its_script_describes(script):
         (name, seed) for name in script.VARIANTS for seed in range(script.SEEDS)
     ]
     mapped = [run for run in table["runs"] if "maps" in run]
-    with Image.open(ROOT / "data" / "results" / "continuous_labels.png") as picture:
+    with Image.open(ROOT / "data" / "results" / "continuous_labels.jpg") as picture:
         assert picture.size == (2 * 64, 64 * 5 * len(mapped))
 
 

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -153,12 +154,13 @@ def draw(model: animlab.Model, clips: animlab.Clips, folder: Path, seed: int) ->
     """The pictures of the card.
 
     filmstrip: each c from 0 to 1, and c0, c1, … one by one; clips: each d; samples: random labels; nearest: samples
-    over the training frames that lie nearest to them; animation.gif: the c of most strength times focus,
-    since what changes all over is more often a colour than a movement.
+    over the training frames that lie nearest to them; animation.webp: eight drawings, two rows of four, moved by c.
+    The clips move the c of most strength times focus, since what changes all over is more often a colour than a
+    movement, and the animation the four c of most.
     """
     space = model.space
-    influence = model.card["influence"]
-    best = max(range(space.n_c), key=lambda j: influence[f"c{j}"]["strength"] * influence[f"c{j}"]["focus"])
+    lively = liveliest(model.card["influence"])
+    best = lively[0]
     sweeps = [model.animate(d=0, along=j, frames=12, seed=seed) for j in range(space.n_c)]
     for j, sweep in enumerate(sweeps):
         save(sweep, folder / f"c{j}.jpg")
@@ -170,14 +172,35 @@ def draw(model: animlab.Model, clips: animlab.Clips, folder: Path, seed: int) ->
     save(samples.reshape(4, 12, *samples.shape[1:]), folder / "samples.jpg")
     rows, _ = metrics.nearest_frames(samples[:12], clips)
     save(np.stack([samples[:12], clips.frames[rows]]), folder / "nearest.jpg")
-    there = model.animate(d=0, along=best, frames=16, seed=seed)
-    animlab.save_animation(np.concatenate([there, there[::-1]]), folder / "animation.gif")
+    frames = moving(model, lively, seed)
+    first, *rest = (Image.fromarray(frame.repeat(2, axis=0).repeat(2, axis=1)) for frame in frames)
+    first.save(folder / "animation.webp", save_all=True, append_images=rest, duration=80, loop=0, quality=75, method=6)
+
+
+def liveliest(influence: dict[str, dict[str, float]]) -> list[int]:
+    """The four c of most strength times focus, the liveliest first."""
+    c = [value["strength"] * value["focus"] for label, value in influence.items() if label.startswith("c")]
+    return sorted(range(len(c)), key=lambda j: -c[j])[:4]
+
+
+def moving(model: animlab.Model, along: list[int], seed: int, drawings: int = 8, each: int = 14) -> list[np.ndarray]:
+    """Frames of two rows of drawings of random z: one c after another goes up, down and back to the middle."""
+    space = model.space
+    d = torch.eye(space.n_d)[torch.arange(drawings) % space.n_d]
+    labels = replace(space.sample(drawings, torch.Generator().manual_seed(seed)), d=d)
+    frames = []
+    for j in sorted(along):
+        for moment in range(each):
+            labels.c[:] = 0.5
+            labels.c[:, j] += 0.5 * math.sin(2 * math.pi * moment / each)
+            drawn = model.frames(labels)
+            frames.append(animlab.filmstrip(drawn.reshape(2, -1, *drawn.shape[1:])))
+    return frames
 
 
 def save(clips: np.ndarray, path: Path) -> None:
-    """A filmstrip at twice its size, so that limbs can be made out on a page."""
-    strip = animlab.filmstrip(clips).repeat(2, axis=0).repeat(2, axis=1)
-    Image.fromarray(strip).save(path, quality=88)
+    """A filmstrip, which twelve frames make about as wide as a page."""
+    Image.fromarray(animlab.filmstrip(clips)).save(path, quality=92)
 
 
 def describe(name: str, model: animlab.Model) -> str:
@@ -201,6 +224,7 @@ def describe(name: str, model: animlab.Model) -> str:
     reads = ", ".join(f"{r:.2f}" for r in card["reader"]["c_r2"])
     weights, d_weights = (sum(p.numel() for p in net.parameters()) for net in (g, model.discriminator))
     copied = card["copying"]
+    moved = ", ".join(f"c{j}" for j in sorted(liveliest(card["influence"])))
     return f"""---
 library_name: animlab
 pipeline_tag: unconditional-image-generation
@@ -224,6 +248,8 @@ weights are stored as int8 with a scale for each row or output channel, all else
 | machine | {card["machine"]} |
 | made by | `data/pretrained/ship.py` of animlab {animlab.checkpoints.library_version()} |
 
+![Eight drawings in two rows; one c after another goes up, down and back to its middle.](animation.webp)
+
 ## Influence of each label
 
 Strength and focus as `animlab.metrics.label_influence` measures them over 512 random labels: c from 0 to 1, d to
@@ -241,6 +267,9 @@ another d, z to another z. Real frames 8 apart in a clip: strength {real["streng
 D reads fresh fakes: d right in {card["reader"]["d_right"]:.0%}, R² of c: {reads}.
 
 ## Pictures
+
+In the animation above the four c of most strength times focus, {moved}, move one after another; *d* differs from
+drawing to drawing, and *z* is drawn at random.
 
 {strips}
 

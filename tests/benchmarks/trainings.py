@@ -10,7 +10,7 @@ strength and focus of each label; `best.safetensors`, the model of the line with
 of each. Writes
 `data/results/training.json`, a row a data set (the others stay as they were): label sizes, preset, steps, seconds of
 all sittings together, machine, influence of each label beside that of time in real clips; and into `data/pictures/`
-`trained_<data set>.png`, a row for each c_j from 0 to 1, but of CelebA, whose terms forbid it.
+`trained_<data set>.jpg`, a row for each c_j from 0 to 1, but of CelebA, whose terms forbid it.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def draw(model: animlab.Model, name: str, influence: dict[str, dict[str, float]]
     PICTURES.mkdir(exist_ok=True)
     strongest = sorted(range(model.space.n_c), key=lambda j: -influence[f"c{j}"]["strength"])[:ROWS]
     sweeps = np.stack([model.animate(d=0, along=j, frames=COLUMNS, seed=3) for j in sorted(strongest)])
-    Image.fromarray(animlab.filmstrip(sweeps)).save(PICTURES / f"trained_{name}.png", optimize=True)
+    Image.fromarray(animlab.filmstrip(sweeps)).save(PICTURES / f"trained_{name}.jpg", quality=88)
 
 
 def machine() -> str:
