@@ -78,9 +78,8 @@ def show_frames(
 class Moving:
     """Animations side by side, each with its name below, that play on any page without a kernel."""
 
-    def __init__(self, clips: Mapping[str, np.ndarray], alt: str, fps: float = 10, width: int = 160) -> None:
-        self.alt, self.width = alt, width
-        self.movies = {name: _looping(clip, fps) for name, clip in clips.items()}
+    def __init__(self, movies: Mapping[str, bytes], alt: str, width: int) -> None:
+        self.movies, self.alt, self.width = movies, alt, width
 
     def __repr__(self) -> str:
         return self.alt
@@ -94,22 +93,25 @@ class Moving:
         return f'<table role="presentation"><tr>{"".join(figures)}</tr></table>'
 
 
-def show_moving(clips: Mapping[str, np.ndarray], alt: str, fps: float = 10) -> Moving:
-    """Animations that play in the stored page, there and back for ever.
+def show_moving(
+    clips: Mapping[str, np.ndarray], alt: str, fps: float = 10, width: int = 160, back: bool = True
+) -> Moving:
+    """Animations that play in the stored page for ever.
 
     >>> animlab.plots.show_moving({f"c{j}": model.animate(along=j) for j in range(3)}, "Three movements of one person.")
 
     clips: name → uint8 (frames, H, W, C), C 1 or 3. alt: what is seen, for readers who cannot. fps: frames per second.
+    width: of each on the page, in pixels. back: whether a clip runs back to its first frame or springs there.
     """
-    return Moving(clips, alt, fps)
+    return Moving({name: _packed(clip, fps, back) for name, clip in clips.items()}, alt, width)
 
 
-def _looping(clip: np.ndarray, fps: float) -> bytes:
-    """A clip there and back as an animated WebP, twice its size: a sixth of what a GIF takes."""
+def _packed(clip: np.ndarray, fps: float, back: bool) -> bytes:
+    """A clip as an animated WebP, twice its size: a sixth of what a GIF takes."""
     there = [Image.fromarray(frame.squeeze(2) if frame.shape[2] == 1 else frame).convert("RGB") for frame in clip]
     large = [frame.resize((2 * frame.width, 2 * frame.height), Image.Resampling.BICUBIC) for frame in there]
     file = io.BytesIO()
-    first, *rest = large + large[-2:0:-1]
+    first, *rest = large + (large[-2:0:-1] if back else [])
     first.save(file, "webp", save_all=True, append_images=rest, duration=round(1000 / fps), loop=0, quality=75)
     return file.getvalue()
 
