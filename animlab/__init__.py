@@ -5,7 +5,8 @@ Where to look:
 - labels, losses, presets, step: the paper's mathematics, from sampling z, d and c to the two-stage training step.
 - networks, augment: generators and discriminators, and what the discriminator is shown.
 - training, trainer, checkpoints, logs: the loop, what a step depends on, what is kept of it.
-- model, animation, plots, widgets, web: a trained model, its pictures, its players, and its page without Python.
+- model, animation, inversion: a trained model, its pictures, and the labels of a picture that it is given.
+- plots, widgets, web: figures, players, and the page without Python.
 - datasets, metrics, baselines, sweeps: frames, numbers, the models that the paper compares itself with, many runs.
 - backend: what makes all this fast on the machine at hand.
 """
@@ -32,6 +33,7 @@ __all__ = [
     "Clips",
     "Discriminator",
     "Generator",
+    "Inversion",
     "LabelPlayer",
     "LabelSpace",
     "Labels",
@@ -45,6 +47,7 @@ __all__ = [
     "export_player",
     "filmstrip",
     "fit",
+    "invert",
     "load",
     "load_dataset",
     "metrics",
@@ -61,6 +64,8 @@ def __getattr__(name: str) -> Any:
         return import_module(".widgets", __name__).LabelPlayer
     if name == "export_player":
         return import_module(".web", __name__).export_player
+    if name in ("Inversion", "invert"):
+        return getattr(import_module(".inversion", __name__), name)
     if name in ("baselines", "metrics", "plots", "web", "widgets"):
         return import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -63,6 +63,7 @@ class Model:
         start: float = 0.0,
         stop: float = 1.0,
         *,
+        labels: Labels | None = None,
         c: int | Sequence[int] | None = None,
     ) -> np.ndarray:
         """An animation: one c of clip d goes from `start` to `stop`.
@@ -70,17 +71,19 @@ class Model:
         >>> model.animate(d=2, along=0)                 # one clip, one c
         >>> model.animate(d=2, along=[0, 3], frames=8)  # c0 goes all the way, then c3 does: 16 frames
         >>> model.animate(d=[0, 1, 2], along=0)         # three clips in a row: 48 frames
+        >>> model.animate(labels=animlab.invert(model, picture).labels, along=0)    # from a picture of yours
 
         d: which clip, or several; 0 to n_d - 1.
         along: which c moves, or several in turn; 0 to n_c - 1. The others stay at 0.5.
         frames: how many for each d and c, at least 1.
         seed: draws z.
         start, stop: the ends of the way; training saw 0 to 1.
+        labels: one row to take z, d and the c that do not move from; d and seed have no effect then.
         c: what `along` was called up to version 0.1; it still works, with a FutureWarning.
 
         Gives uint8 (frames · number of d · number of c, 64, 64, C). For any other way through the labels, dissolves
-        among them, see LabelSpace.path. Raises ValueError for a d or c that the model does not have, and for frames and
-        ends that are no numbers of their kind.
+        among them, see LabelSpace.path. Raises ValueError for a d or c that the model does not have, for frames and
+        ends that are no numbers of their kind, and for labels of more than one row or of another space.
         """
         if c is not None:
             warnings.warn("animate(c=…) is called animate(along=…) now.", FutureWarning, stacklevel=2)
@@ -91,8 +94,11 @@ class Model:
         space, legs = self.space, []
         for j in js:
             space.check_c(j)
-        for one_d in ds:
-            at = space.still(one_d, [start if j in js else 0.5 for j in range(space.n_c)], seed)
+        if labels is not None and len(labels) != 1:
+            raise ValueError(f"An animation sets out from one row of labels, got {len(labels)}.")
+        for at in [space.still(one_d, seed=seed) for one_d in ds] if labels is None else [labels]:
+            for j in js:
+                at = space.sweep(at, j, 1, start)
             for j in js:
                 legs.append(space.sweep(at, j, frames, start, stop))
                 at = legs[-1][-1:]

@@ -29,6 +29,15 @@ def test_along_is_which_c_moves_and_its_old_name_says_so(run):
     assert np.array_equal(new[4:5], run.model.frames(by_hand))
 
 
+def test_an_animation_sets_out_from_given_labels(run):
+    given = SPACE.sample(1, torch.Generator().manual_seed(4))
+    before = given.c.clone()
+    clip = run.model.animate(labels=given, along=1, frames=3)
+    by_hand = animlab.Labels(given.z.repeat(3, 1), given.d.repeat(3, 1), given.c.repeat(3, 1))
+    by_hand.c[:, 1] = torch.tensor([0, 0.5, 1])
+    assert np.array_equal(clip, run.model.frames(by_hand)) and torch.equal(given.c, before)
+
+
 def test_a_reading_depends_on_no_neighbour_and_changes_nothing(run, clips):
     """The paper's D has a batch norm, and is left as training needs it."""
     D = run.model.discriminator
@@ -60,7 +69,9 @@ def test_a_callback_that_reads_leaves_the_training_as_it_was(run, clips):
         (lambda m: m.animate(along=[]), r"An animation needs at least one d and one c, got d=0, along=\[\]\."),
         (lambda m: m.animate(along=2), "c=2 is out of range"),
         (lambda m: m.animate(frames=0), "frames"),
-        (lambda m: m.animate(start=float("nan")), "c must be a list of finite numbers"),
+        (lambda m: m.animate(start=float("nan")), "start must be a number from"),
+        (lambda m: m.animate(labels=SPACE.sample(2)), r"An animation sets out from one row of labels, got 2\."),
+        (lambda m: m.animate(labels=animlab.LabelSpace(3, 4, 5).still()), "This model draws labels of "),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused_in_one_sentence(run, act, says):

@@ -1,0 +1,131 @@
+"""Animate a still: the labels with which a model redraws a given picture, found by gradient descent through G."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.ndimage import minimum_filter
+from skimage.metrics import structural_similarity
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from .checks import shown, whole
+from .frames import to_tensor
+from .labels import Labels
+from .metrics.images import PEAK, WINDOW, psnr
+from .metrics.inversion import SEARCH, Z_LIMIT, descend
+from .model import Model
+
+TRIES, LIKELY = 128, 5  # random pictures, of the d that D finds likeliest; the nearest are the starts
+STARTS, GOING_ON = 12, 2  # of the search, and of what follows it
+
+
+@dataclass(frozen=True)
+class Inversion:
+    """A picture redrawn by labels.
+
+    labels: one row, from which each c can be swept. frame: what the model draws with them, uint8 (64, 64, C). psnr
+    (dB), ssim: of frame against the known pixels of the picture; ssim is NaN where no 7×7 window of them is whole.
+    """
+
+    labels: Labels
+    frame: np.ndarray
+    psnr: float
+    ssim: float
+
+
+def invert(
+    model: Model,
+    picture: np.ndarray,
+    known: np.ndarray | None = None,
+    steps: int = 60,
+    seed: int = 0,
+    progress: bool = True,
+) -> Inversion:
+    """The labels with which `model` comes nearest to a picture; from there each c can be swept.
+
+    >>> found = animlab.invert(model, picture)
+    >>> clip = model.animate(labels=found.labels, along=0)
+
+    Minimises the mean squared error of the known pixels, by Adam over z in [-3, 3] and c in [0, 1]. It starts from the
+    nearest 12 of 128 pictures: the d that D finds likeliest, random z, and c as D reads it or random. After the first
+    three tenths of the steps only the best two go on. A picture unlike those that the model learned is redrawn as the
+    nearest of its own: psnr and ssim say how near. `metrics.invert` does the same for clips, without D.
+
+    picture: uint8 (64, 64, C), C as the model draws. known: bool or uint8 (64, 64), true where the picture is known;
+    its other pixels have no effect. None: all are. steps: of Adam, at least 2. seed: draws the starts; the same seed
+    gives the same answer. progress: show a bar.
+
+    Raises ValueError for a picture or a mask of another kind, and where the model was saved without its discriminator.
+
+    Source: Zhu et al., Generative visual manipulation on the natural image manifold, ECCV 2016.
+    """
+    steps = whole("steps", steps, 2)
+    channels = model.generator.channels
+    if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8 or picture.shape != (64, 64, channels):
+        raise ValueError(
+            f"This model redraws a picture uint8 (64, 64, {channels}), got {_kind(picture)}: "
+            "load_dataset('folder', root=…) makes such frames of your own pictures."
+        )
+    known = _checked_mask(known)
+    # D has to read something where nothing is known: the mean colour.
+    seen = np.where(known[..., None], picture, picture[known].mean(axis=0).round()).astype(np.uint8)
+    target = to_tensor(seen[None], next(model.generator.parameters()).device)
+    mask = torch.from_numpy(known).to(target.device)
+
+    def errors(z: Tensor, c: Tensor, d: Tensor) -> Tensor:  # (N,)
+        return (model.generator(Labels(z, d, c)) - target)[..., mask].square().mean(dim=(1, 2))
+
+    labels = _tries(model, seen, torch.Generator().manual_seed(seed)).to(target.device)
+    with torch.no_grad():
+        found = errors(labels.z, labels.c, labels.d)
+    searched = max(1, round(SEARCH * steps))
+    with tqdm(desc="inversion", total=steps, unit="step", leave=False, disable=not progress) as bar:
+        for kept, go_on in ((STARTS, searched), (GOING_ON, steps - searched)):
+            labels = labels[found.argsort()[:kept]]
+
+            def counted(z: Tensor, c: Tensor, d: Tensor = labels.d) -> Tensor:
+                bar.update()
+                return errors(z, c, d)
+
+            (z, c), found = descend([(labels.z, -Z_LIMIT, Z_LIMIT), (labels.c, 0, 1)], counted, model.generator, go_on)
+            labels = Labels(z, labels.d, c)
+    labels = labels[found.argmin()[None]].to("cpu")
+    (frame,) = model.frames(labels)
+    (error,) = psnr(frame[known][None, None], picture[known][None, None])
+    return Inversion(labels, frame, float(error), _ssim(frame, picture, known))
+
+
+def _tries(model: Model, picture: np.ndarray, rng: torch.Generator) -> Labels:
+    """The labels to choose the starts from."""
+    _, d, c = (torch.from_numpy(part) for part in model.read(picture[None]))
+    likely = d[0].argsort(descending=True)[:LIKELY]
+    labels, row = model.space.sample(TRIES, rng), torch.arange(TRIES)
+    return Labels(
+        labels.z.clamp(-Z_LIMIT, Z_LIMIT),
+        model.space.one_hot(likely[row % len(likely)]),
+        torch.where(row.unsqueeze(1) < TRIES // 2, c.clamp(0, 1), labels.c),
+    )
+
+
+def _ssim(frame: np.ndarray, picture: np.ndarray, known: np.ndarray) -> float:
+    """As metrics.ssim, over the windows that are wholly known."""
+    _, seen = structural_similarity(frame, picture, data_range=PEAK, channel_axis=-1, full=True)  # (64, 64, C)
+    whole_windows = minimum_filter(known, WINDOW, mode="constant")  # those that reach over an edge are none
+    return float(seen[whole_windows].mean()) if whole_windows.any() else float("nan")
+
+
+def _checked_mask(known: np.ndarray | None) -> np.ndarray:
+    if known is None:
+        return np.ones((64, 64), bool)
+    if not isinstance(known, np.ndarray) or known.dtype not in (bool, np.uint8) or known.shape != (64, 64):
+        raise ValueError(f"known is bool or uint8 (64, 64), true where the picture is known, got {_kind(known)}.")
+    if not known.any():
+        raise ValueError("known is false everywhere: nothing of the picture is left to redraw.")
+    return known.astype(bool)
+
+
+def _kind(value: object) -> str:
+    return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else shown(value)
