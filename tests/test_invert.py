@@ -1,5 +1,9 @@
 """A still redrawn by labels: pictures whose labels are known, masks, and what may not change."""
 
+import json
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +11,7 @@ import torch
 import animlab
 from animlab import metrics
 
+RESULTS = Path(__file__).parent.parent / "data" / "results"
 KEPT = 40  # of 64 columns are known
 
 
@@ -127,3 +132,12 @@ def test_what_cannot_be_redrawn_is_refused_in_one_sentence(model, arguments, say
 def test_a_model_without_its_discriminator_cannot_invert(model):
     with pytest.raises(ValueError, match=r"^This model was saved without its discriminator, so it cannot read labels"):
         animlab.invert(animlab.Model(model.generator), PICTURE)
+
+
+def test_the_table_beside_the_results_is_theirs():
+    rows = json.loads((RESULTS / "inversion.json").read_text())["rows"]
+    told = (RESULTS / "README.md").read_text().partition("| PSNR, dB |")[2]
+    models = re.findall(r"`([\w-]+)`", told.partition("\n")[0])
+    for row in rows:
+        (cells,) = re.findall(rf"^\| {row['pictures']} \| (.*) \|$", told, re.M)
+        assert dict(zip(models, cells.split(" | ")))[row["model"]] == f"{row['psnr']:.1f}"

@@ -6,8 +6,9 @@
 
 Rows of a model, COUNT pictures each: its own drawings, whose labels are known; frames it was trained on; new frames
 (`new_frames` says which); the same with a quarter missing, where psnr and ssim are of what is known and "missing psnr"
-is of the rest; frames of the other sets. Chance, for the new frames: the nearest of NEAREST training frames, and a
-random picture of the model. Prints the rows and writes data/results/inversion.json and data/pictures/inversion.jpg.
+is of the rest; frames of the other sets. Chance, for the new frames: the nearest of NEAREST training frames, looked for
+by the whole frame, and a random picture of the model. Prints the rows and writes data/results/inversion.json and
+data/pictures/inversion.jpg.
 """
 
 from __future__ import annotations
