@@ -35,8 +35,22 @@ def real(name: str, value: Any, low: float, high: float) -> float:
     """A number of any type from low to high as a float; ValueError for others, NaN among them."""
     fits = isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
     if not (fits and low <= value <= high):
-        raise ValueError(f"{name} must be a number from {low:g} to {high:g}, got {shown(value)}.")
+        bounds = f"of at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
+        raise ValueError(f"{name} must be a number {bounds}, got {shown(value)}.")
     return float(value)
+
+
+def flag(name: str, value: Any) -> bool:
+    """True or False, numpy's too, as Python's own; ValueError for others: "no" would pass for true."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name} must be True or False, got {shown(value)}.")
+    return bool(value)
+
+
+def instance(name: str, value: Any, kind: type) -> None:
+    """TypeError unless a value is of a type of the library. name: what takes it, and where it comes from."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name}, got {shown(value) if isinstance(value, type) else type(value).__name__}.")
 
 
 def shown(value: Any) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from .checks import instance
 from .frames import to_tensor, to_uint8
 from .labels import Labels, LabelSpace
 from .networks import Network
@@ -46,7 +47,15 @@ class Model:
 
     @torch.inference_mode()
     def frames(self, labels: Labels) -> np.ndarray:
-        """The pictures of N labels: uint8 (N, 64, 64, C)."""
+        """The pictures of N labels: uint8 (N, 64, 64, C).
+
+        Raises TypeError for what are no Labels, ValueError for labels of another space, not finite, or none.
+        """
+        instance("Model.frames takes Labels, such as model.space.still gives", labels, Labels)
+        if not len(labels):
+            raise ValueError("Model.frames needs at least one row of labels, got none.")
+        if not all(part.isfinite().all() for part in (labels.z, labels.d, labels.c)):
+            raise ValueError("Model.frames takes labels that are finite numbers, got some that are not.")
         sizes = tuple(part.shape[1] for part in (labels.z, labels.d, labels.c))
         if sizes != (self.space.n_z, self.space.n_d, self.space.n_c):
             raise ValueError(f"This model draws labels of {self.space}, got (n_z, n_d, n_c) = {sizes}.")

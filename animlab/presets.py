@@ -115,7 +115,7 @@ def _checked(name: str, value: Any, kind: Any) -> Any:
             raise ValueError(f"A preset's {name} must be two numbers, got {value!r}.")
         return tuple(_checked(name, part, part_kind) for part, part_kind in zip(value, get_args(kind)))
     if get_origin(kind) is Literal:
-        if value not in get_args(kind):
+        if not isinstance(value, str) or value not in get_args(kind):
             raise ValueError(f"A preset's {name} must be {' or '.join(map(repr, get_args(kind)))}, got {value!r}.")
         return value
     if kind is int:
@@ -183,7 +183,7 @@ def find_preset(preset: str | Preset) -> Preset:
     """The preset of that name, or the one given; ValueError lists the names."""
     if isinstance(preset, Preset):
         return preset
-    if preset not in PRESETS:
+    if not isinstance(preset, str) or preset not in PRESETS:
         raise ValueError(f"No preset is named {preset!r}; there are {', '.join(map(repr, PRESETS))}.")
     return PRESETS[preset]
 

@@ -22,7 +22,9 @@ from .backend.cpu_kernels import use_fused_layers
 from .backend.cuda_graph import CUDAGraphStep
 from .backend.distributed import Processes
 from .backend.loader import MemmapLoader, loader_for
-from .frames import to_tensor
+from .backend.optimizers import optimizer_tensors, restore_optimizer
+from .checks import whole
+from .frames import alike, fingerprint, to_tensor
 from .labels import LabelSpace
 from .model import Model
 from .networks import architecture_of, build
@@ -44,6 +46,10 @@ class Settings:
     seed: int = 0
     precision: str = "fp32"
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dataset", str(self.dataset))  # Python's own, so that they can be stored
+        object.__setattr__(self, "seed", whole("seed", self.seed, -(2**63), 2**63 - 1))
+
 
 class Trainer(ABC):
     """A run between two of its steps. A subclass has the networks and makes the step; all else is here.
@@ -51,9 +57,9 @@ class Trainer(ABC):
     step: steps done; saved: the step of the last checkpoint, 0 before the first. card: what the run's model says of
     itself, its "steps" up to date.
 
-    settings: see there; recipe: what else belongs on the card. processes: those that train together. rng: all random
-    numbers of the run. parts: the networks, by the beginning of their tensors' names in a checkpoint. optimizers: by
-    name, in a checkpoint "training.<name>.…".
+    settings: see there; recipe: what else belongs on the card. frames: that it learns from. processes: those that train
+    together. rng: all random numbers of the run. parts: the networks, by the beginning of their tensors' names in a
+    checkpoint. optimizers: by name, in a checkpoint "training.<name>.…".
     """
 
     advice = "Try another seed."
@@ -63,12 +69,14 @@ class Trainer(ABC):
         self,
         settings: Settings,
         recipe: dict[str, Any],
+        frames: np.ndarray,
         processes: Processes,
         rng: torch.Generator,
         parts: Mapping[str, nn.Module],
         optimizers: Mapping[str, torch.optim.Optimizer],
     ) -> None:
         self.settings, self.processes, self.rng = settings, processes, rng
+        self.fingerprint = fingerprint(frames)
         self.parts, self.optimizers = parts, optimizers
         self.card: dict[str, Any] = asdict(settings) | recipe | {"steps": 0}
         self.step = self.saved = 0
@@ -119,27 +127,44 @@ class Trainer(ABC):
         if self.processes.first:
             if keep and self.saved:
                 checkpoints.set_aside(out, self.saved, keep)
-            checkpoints.write_checkpoint(out, tensors, self._header())
+            checkpoints.write_checkpoint(out, tensors, self._header() | {"frames": self.fingerprint})
         self.saved = self.step
 
     def restore(self, out: Path) -> None:
-        """Takes up the run that was saved in `out`; ValueError where it was begun with other settings."""
-        tensors, header = checkpoints.read_checkpoint(checkpoints.file_of(out))
+        """Takes up the run that was saved in `out`.
+
+        Raises ValueError where it was begun with other settings or other frames, CheckpointError where it is damaged.
+        """
+        place = checkpoints.file_of(out)
+        tensors, header = checkpoints.read_checkpoint(place)
+        with checkpoints.fitting(place):
+            steps = whole("steps", checkpoints.card_of(header).get("steps"), 0)
         header = self._checked_header(out, header)
         if "training.rng" not in tensors:
             raise ValueError(f"{out} holds a finished model without its training state, so it cannot be resumed.")
         mine = self._header()
         mine["card"] = {name: value for name, value in mine["card"].items() if name != "steps"}
+        if lacks := [key for key in self.must_agree if key not in header]:
+            raise checkpoints.CheckpointError(f"{place} has a header without {lacks[0]!r}, so it cannot be resumed.")
         check_same(out, header, mine, self.must_agree)
-        for prefix, network in self.parts.items():
-            network.load_state_dict(checkpoints.without_prefix(prefix, tensors))
-        for name, optimizer in self.optimizers.items():
-            restore_optimizer(optimizer, checkpoints.without_prefix(f"training.{name}.", tensors))
-        self.step = self.saved = self.card["steps"] = header["card"]["steps"]
-        if tensors["training.rng"].shape == self.rng.get_state().shape:
-            self.rng.set_state(tensors["training.rng"])
-        else:  # begun on a CPU and resumed on a GPU, or the other way round: neither draws the other's numbers
-            self.rng.manual_seed(self.settings.seed + self.step)
+        with checkpoints.fitting(place):
+            same_frames = alike(header.get("frames", self.fingerprint), self.fingerprint)  # unknown in older files
+        if not same_frames:
+            raise ValueError(
+                f"The run in {out} was begun with other frames than these, which are named {self.settings.dataset!r} "
+                "as well: resume with the same or anew."
+            )
+        with checkpoints.fitting(place):
+            checkpoints.compare(self.parts, tensors)
+            for prefix, network in self.parts.items():
+                network.load_state_dict(checkpoints.without_prefix(prefix, tensors))
+            for name, optimizer in self.optimizers.items():
+                restore_optimizer(optimizer, checkpoints.without_prefix(f"training.{name}.", tensors))
+            self.step = self.saved = self.card["steps"] = steps
+            if tensors["training.rng"].shape == self.rng.get_state().shape:
+                self.rng.set_state(tensors["training.rng"])
+            else:  # begun on a CPU and resumed on a GPU, or the other way round: neither draws the other's numbers
+                self.rng.manual_seed(self.settings.seed + self.step)
 
     def diverged(self, what: str) -> TrainingDiverged:
         """The error to raise where `what` went wrong."""
@@ -196,6 +221,7 @@ class GANTrainer(Trainer):
         super().__init__(
             settings,
             {"preset": name_of(preset), "preset_values": asdict(preset)},
+            frames,
             processes,
             torch.Generator(processes.device if on_gpu else "cpu").manual_seed(settings.seed),
             {"generator.": self.g_ema, "discriminator.": self.discriminator, "training.generator.": self.generator},
@@ -316,7 +342,8 @@ class GANTrainer(Trainer):
             )
         header.setdefault("architecture", "paper")
         if "preset_values" in header["card"]:  # what did not exist when the run was begun gets its default
-            header["card"]["preset_values"] = asdict(Preset(**header["card"]["preset_values"]))
+            with checkpoints.fitting(out):
+                header["card"]["preset_values"] = asdict(Preset(**header["card"]["preset_values"]))
         return header
 
 
@@ -331,24 +358,6 @@ def check_same(out: Path, was: dict[str, Any], now: dict[str, Any], keys: tuple[
                     f"The run in {out} was begun with {name} = {before.get(name)}, not {value}: "
                     "resume with the same or anew."
                 )
-
-
-def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """What an optimiser with one group remembers of each weight, by the weight's number and the moment's name."""
-    remembered = optimizer.state_dict()["state"]
-    return {f"{i}.{name}": value for i, moments in remembered.items() for name, value in moments.items()}
-
-
-def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Gives back to an optimiser what `optimizer_tensors` took."""
-    weights = optimizer.param_groups[0]["params"]
-    state: dict[int, dict[str, Tensor]] = {i: {} for i in range(len(weights))}
-    for key, value in tensors.items():
-        i, moment = key.split(".")
-        # Fused Adam walks weight and moments side by side in memory, so they need the same layout.
-        like = weights[int(i)]
-        state[int(i)][moment] = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
-    optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
 
 
 def _adam(net: nn.Module, lr: float, betas: tuple[float, float]) -> Adam:

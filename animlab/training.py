@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import signal
+import os
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -19,10 +18,13 @@ import torch
 from tqdm.auto import tqdm
 
 from . import checkpoints
-from .backend.device import Precision, choose_precision, keep_freed_memory
+from .backend.device import Precision, choose_precision, keep_freed_memory, memory_errors
 from .backend.distributed import Processes
+from .backend.signals import interrupts
+from .checks import flag, instance, real, shown, whole
 from .datasets import Clips
 from .labels import LabelSpace
+from .locks import locked
 from .model import Model
 from .presets import Preset, find_preset
 from .trainer import GANTrainer, Settings, Trainer
@@ -72,13 +74,16 @@ class LoopOptions:
 
     def __post_init__(self) -> None:
         for name, least in (("sample_every", 1), ("checkpoint_every", 1), ("keep", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, (int, np.integer)) or value < least:
-                raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}.")
-        if self.seconds is not None and not self.seconds >= 0:
-            raise ValueError(f"seconds must be a number of at least 0, or None, got {self.seconds!r}.")
-        if isinstance(self.callbacks, Callback):
+            object.__setattr__(self, name, whole(name, getattr(self, name), least))
+        for name in ("resume", "progress"):
+            object.__setattr__(self, name, flag(name, getattr(self, name)))
+        if self.seconds is not None:
+            real("seconds", self.seconds, 0, math.inf)
+        if isinstance(self.callbacks, Callback) or not isinstance(self.callbacks, Iterable):
             raise TypeError(f"callbacks must be a list, got one {type(self.callbacks).__name__}: put it in brackets.")
+        object.__setattr__(self, "callbacks", tuple(self.callbacks))
+        for each in self.callbacks:
+            instance("callbacks must be a list of Callback objects", each, Callback)
 
 
 @dataclass
@@ -129,15 +134,20 @@ def fit(
     `accelerate launch` or `notebook_launcher` the processes share each batch: the result is that of one process, to
     rounding, and the first one alone calls back, shows progress and writes.
 
-    Raises ValueError for settings or frames that cannot be trained on, FileExistsError where `out` holds a run and
-    resume is off, TrainingDiverged where a loss stops being a number, MemoryError where a step or a checkpoint
-    needs more than there is.
+    Raises ValueError for settings or frames that cannot be trained on, and for a run that was begun with others;
+    TypeError for what are no Clips, no LabelSpace, no Model or no callbacks; FileExistsError where `out` holds a run
+    and resume is off; BlockingIOError where another process is training there; CheckpointError where what it holds is
+    damaged; TrainingDiverged where a loss stops being a number; MemoryError where a step or a checkpoint needs more
+    than there is.
     """
     options = LoopOptions(
         seconds=seconds, resume=resume, callbacks=callbacks, sample_every=sample_every,
         checkpoint_every=checkpoint_every, keep=keep, progress=progress,
     )  # fmt: skip
-    trainer = _trainer(clips, space, preset, steps, seed, width, precision, device)
+    steps = whole("steps", steps, 1)
+    if start is not None:
+        instance("start takes a Model, such as animlab.load gives", start, Model)
+    trainer = _trainer(clips, space, preset, seed, width, precision, device)
     if start is not None:
         trainer.begin_with(start)
     return train(trainer, steps, out, options)
@@ -161,11 +171,12 @@ def estimate(
     The steps are those of a run of its own that is then forgotten; some more before them warm up. Callbacks and
     checkpoints are not counted. Raises what fit raises for arguments that it cannot train with.
     """
-    trainer, took = _trainer(clips, space, preset, steps, 0, width, precision, device), []
+    steps, timed = whole("steps", steps, 1), whole("timed", timed, 1)
+    trainer, took = _trainer(clips, space, preset, 0, width, precision, device), []
     warm_up = 2 if trainer.processes.device.type == "cpu" else 10  # buffers are made, kernels chosen, graphs captured
-    for _ in range(warm_up + max(1, timed)):
+    for _ in range(warm_up + timed):
         start = time.perf_counter()
-        with _memory_errors(trainer):
+        with _step_memory(trainer):
             for loss in trainer.train_step().values():
                 float(loss)  # a GPU computes on while Python goes on: this waits for it
         took.append(time.perf_counter() - start)
@@ -176,25 +187,32 @@ def _trainer(
     clips: Clips,
     space: LabelSpace,
     preset: str | Preset,
-    steps: int,
     seed: int,
     width: float,
     precision: Precision,
     device: str | None,
 ) -> GANTrainer:
     """A run before its first step."""
+    instance("Training takes a LabelSpace", space, LabelSpace)
+    check_clips(clips)
     values = find_preset(preset)
     processes = Processes.here(device)
-    _check(clips.frames, space, values, steps, processes.count)
+    _check(space, values, processes.count)
     if processes.device.type == "cpu":
         keep_freed_memory()
     settings = Settings(clips.name, seed, choose_precision(precision, processes.device))
-    return GANTrainer(clips.frames, space, values, settings, width, processes)
+    with memory_errors(lambda: f"Networks of width {shown(width)} need more memory than there is: take a smaller one."):
+        return GANTrainer(clips.frames, space, values, settings, width, processes)
 
 
 def train(trainer: Trainer, steps: int, out: str | Path | None, options: LoopOptions) -> Run:
     """The loop: steps of `trainer` until there are `steps` in all, followed by callbacks."""
-    place = _take_up(trainer, out, options.resume)
+    with _taken_up(trainer, out, options.resume) as place:
+        return _loop(trainer, steps, place, options)
+
+
+def _loop(trainer: Trainer, steps: int, place: Path | None, options: LoopOptions) -> Run:
+    """What `train` does once it has its folder."""
     first, began, model = trainer.step, time.perf_counter(), trainer.model()
     limit = math.inf if options.seconds is None else options.seconds
     every = (options.sample_every, options.checkpoint_every, READ_EVERY.get(trainer.processes.device.type, 1))
@@ -202,7 +220,7 @@ def train(trainer: Trainer, steps: int, out: str | Path | None, options: LoopOpt
     watchers: list[Callback] = [history]
     silent = not (options.progress and trainer.processes.first)
     record = Record(first, steps, {}, 0.0, 0.0, model)
-    with _interrupts() as interrupted:
+    with interrupts() as interrupted:
         with tqdm(total=steps, initial=first, disable=silent, unit="step") as bar:
             if trainer.processes.first:
                 watchers += [ProgressBar(bar), *options.callbacks]
@@ -210,7 +228,7 @@ def train(trainer: Trainer, steps: int, out: str | Path | None, options: LoopOpt
                 watchers.append(Checkpoints(trainer, place, options.checkpoint_every, options.keep))
             while trainer.step < steps and not trainer.processes.any(record.seconds >= limit or interrupted()):
                 count = min(steps - trainer.step, *(n - trainer.step % n for n in every))  # to the next that matters
-                with _memory_errors(trainer):
+                with _step_memory(trainer):
                     burst = _numbers([trainer.train_step() for _ in range(count)])
                 seconds = time.perf_counter() - began
                 speed = (trainer.step - first) * trainer.batch / seconds
@@ -231,20 +249,31 @@ def train(trainer: Trainer, steps: int, out: str | Path | None, options: LoopOpt
     return Run(model, trainer.step, history.arrays(), time.perf_counter() - began, place, stopped)
 
 
-def _take_up(trainer: Trainer, out: str | Path | None, resume: bool) -> Path | None:
-    """The folder of a run, made ready; a run that it holds is gone on with, or refused with FileExistsError."""
+@contextmanager
+def _taken_up(trainer: Trainer, out: str | Path | None, resume: bool) -> Iterator[Path | None]:
+    """The folder of a run, held until the run ends; a run that it holds is gone on with, or FileExistsError refuses it.
+
+    Raises BlockingIOError where another process holds the folder.
+    """
     if out is None:
-        return None
+        yield None
+        return
+    file = checkpoints.file_of(out)
     place = Path(out).expanduser()
-    file = checkpoints.file_of(place)
-    if file.exists():
-        if not resume:
-            raise FileExistsError(f"{place} already holds a run: pass resume=True to go on, or name another place.")
-        trainer.restore(place)
     file.parent.mkdir(parents=True, exist_ok=True)  # a bad place shows now, not at the first checkpoint
-    if trainer.processes.first:
-        checkpoints.remove_unfinished(file)
-    return place
+    with locked(file) if trainer.processes.first else nullcontext():
+        if os.path.lexists(file):
+            if not resume:
+                raise FileExistsError(f"{place} already holds a run: pass resume=True to go on, or name another place.")
+            trainer.restore(place)
+        elif earlier := checkpoints.earlier_ones(file):
+            raise FileExistsError(
+                f"{place} holds what an earlier run set aside, such as {earlier[max(earlier)].name}: move it away, or "
+                "name another place."
+            )
+        if trainer.processes.first:
+            checkpoints.remove_unfinished(file)
+        yield place
 
 
 @dataclass
@@ -281,7 +310,7 @@ class Checkpoints(Callback):
 
     def _save(self) -> None:
         """A checkpoint takes memory for a moment too."""
-        with _memory_errors(self.trainer, f"The checkpoint of step {self.trainer.step}"):
+        with _step_memory(self.trainer, f"The checkpoint of step {self.trainer.step}"):
             self.trainer.save(self.out, self.keep)
 
 
@@ -314,16 +343,17 @@ def _numbers(burst: list[dict[str, Any]]) -> list[dict[str, float]]:
     return [{name: next(numbers) for name in losses} for losses in burst]
 
 
-def check_frames(frames: np.ndarray) -> None:
-    """ValueError where these are not frames to train on."""
+def check_clips(clips: Clips) -> None:
+    """TypeError where these are no Clips, ValueError where theirs are not frames to train on."""
+    instance("Training takes Clips, such as load_dataset gives", clips, Clips)
+    frames = clips.frames
     if frames.ndim != 4 or frames.shape[1:3] != (64, 64) or frames.shape[3] not in (1, 3) or frames.dtype != np.uint8:
         raise ValueError(f"Training takes uint8 frames (N, 64, 64, 1 or 3), got {frames.dtype} {frames.shape}.")
     if len(frames) == 0:
         raise ValueError("Training needs at least one frame, got none.")
 
 
-def _check(frames: np.ndarray, space: LabelSpace, preset: Preset, steps: int, processes: int) -> None:
-    check_frames(frames)
+def _check(space: LabelSpace, preset: Preset, processes: int) -> None:
     if space.n_c < 1:
         raise ValueError("Training needs at least one continuous label, got n_c=0.")
     if preset.batch % (2 * processes):
@@ -331,47 +361,13 @@ def _check(frames: np.ndarray, space: LabelSpace, preset: Preset, steps: int, pr
             f"{processes} processes cannot share batches of {preset.batch} frames: each takes an even number of them, "
             f"so that the batch has to be a multiple of {2 * processes}."
         )
-    if steps < 1:
-        raise ValueError(f"Training needs at least one step, got steps={steps}.")
 
 
-@contextmanager
-def _memory_errors(trainer: Trainer, what: str | None = None) -> Iterator[None]:
-    """Out of memory, which torch reports in several ways, as one sentence that says what to make smaller.
-
-    what: that needs the memory, None for the step in hand.
-    """
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        told = str(error).lower()
-        if not isinstance(error, MemoryError) and "out of memory" not in told and "allocate memory" not in told:
-            raise
-        raise MemoryError(
+def _step_memory(trainer: Trainer, what: str | None = None) -> AbstractContextManager[None]:
+    """Out of memory in the middle of a run. what: that needs it, None for the step in hand."""
+    return memory_errors(
+        lambda: (
             f"{what or f'Step {trainer.step + 1}'} needs more memory than there is, with batches of {trainer.batch} "
             f"and networks of width {trainer.width:g}: make one of them smaller; {trainer.kept()}."
-        ) from error
-
-
-@contextmanager
-def _interrupts() -> Iterator[Callable[[], bool]]:
-    """A signal asks for an end after the step in hand: no half-done step is saved; a second one is immediate."""
-    asked: list[int] = []
-
-    def ask(signum: int, frame: object) -> None:
-        if asked:
-            raise KeyboardInterrupt
-        asked.append(signum)
-
-    if threading.current_thread() is not threading.main_thread():  # only there can signals be caught
-        yield lambda: False
-        return
-    caught = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {each: signal.signal(each, ask) for each in caught}
-    try:
-        yield lambda: bool(asked)
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
-    if asked and asked[0] != signal.SIGINT:
-        signal.raise_signal(asked[0])
+        )
+    )

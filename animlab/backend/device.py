@@ -1,14 +1,29 @@
-"""What the machine offers: the precision that it multiplies fast, and memory that it need not fetch anew."""
+"""What the machine offers: its devices, the precision that it multiplies fast, and memory that it need not fetch anew."""
 
 from __future__ import annotations
 
 import ctypes
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Literal, get_args
 
 import torch
 
+from ..checks import shown
+
 Precision = Literal["auto", "bf16", "fp32"]
+
+
+def find_device(device: str | torch.device) -> torch.device:
+    """The device of that name; ValueError where there is none here."""
+    try:
+        found = torch.device(device)
+        torch.zeros(1, device=found).item()
+    except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:  # as versions of torch say it
+        raise ValueError(
+            f"There is no device {shown(device)} to compute on here: leave it out, or take 'cpu'."
+        ) from error
+    return found
 
 
 def choose_precision(precision: Precision, device: torch.device) -> str:
@@ -21,6 +36,18 @@ def choose_precision(precision: Precision, device: torch.device) -> str:
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     native = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     return "bf16" if device.type == "cpu" and native() else "fp32"
+
+
+@contextmanager
+def memory_errors(say: Callable[[], str]) -> Iterator[None]:
+    """Out of memory, which torch reports in several ways, as a MemoryError with one sentence, which `say` makes."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        told = str(error).lower()
+        if not isinstance(error, MemoryError) and "out of memory" not in told and "allocate memory" not in told:
+            raise
+        raise MemoryError(say()) from error
 
 
 def keep_freed_memory() -> None:

@@ -9,13 +9,18 @@ halves for each process too.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from .device import find_device
+
+# The threads that a process has computed with are not there in its fork, which would wait for them for ever.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 def reduce(value: Tensor, reduction: str) -> Tensor:
@@ -41,9 +46,8 @@ class Processes:
         if PartialState._shared_state and PartialState().num_processes != int(os.environ.get("WORLD_SIZE", 1)):
             PartialState._reset_state()  # notebook_launcher forks: the children inherit the notebook's state of one
         state = PartialState(cpu=device == "cpu" or not torch.cuda.is_available())  # Apple's GPU only where asked for
-        if state.num_processes > 1 and multiprocessing.parent_process():
-            torch.set_num_threads(1)  # the threads that the notebook has computed with are not there in its fork
-        return cls(state.num_processes, state.process_index, torch.device(device or state.device))
+        chosen = state.device if device is None else find_device(device)
+        return cls(state.num_processes, state.process_index, chosen)
 
     @property
     def first(self) -> bool:

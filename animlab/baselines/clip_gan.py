@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..metrics.inversion import SEARCH, TRIES, Reconstruction, check_task, descend
+from ..networks.common import checked
 from .clip_sampler import ClipSampler
 
 BATCH = 16  # clips drawn at once: bounds memory
@@ -37,7 +38,7 @@ class ClipGAN(nn.Module, ABC):
 
     def __init__(self, **config: Any) -> None:
         super().__init__()
-        self.config = config
+        self.config = checked(config)
         self.card: dict[str, Any] = {}
         self.bf16 = False
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from textwrap import shorten
 from typing import Any
 
 import torch
 
 from .. import checkpoints
-from ..backend.device import Precision, choose_precision, keep_freed_memory
+from ..backend.device import Precision, choose_precision, find_device, keep_freed_memory, memory_errors
 from ..backend.distributed import Processes
+from ..checks import shown, whole
 from ..datasets import Clips
 from ..trainer import Settings, Trainer
-from ..training import Callback, LoopOptions, Run, check_frames, train
+from ..training import Callback, LoopOptions, Run, check_clips, train
 from .clip_gan import ClipGAN
 from .clip_sampler import ClipSampler
 from .mocogan import MoCoGAN
@@ -60,11 +60,10 @@ def fit(
     Raises ValueError for an unknown model, for frames or clips that cannot be trained on and for several processes;
     FileExistsError, TrainingDiverged and MemoryError as `animlab.fit` does.
     """
-    if model not in MODELS:
+    if not isinstance(model, str) or model not in MODELS:
         raise ValueError(f"No baseline is named {model!r}; there are {', '.join(map(repr, MODELS))}.")
-    if steps < 1:
-        raise ValueError(f"Training needs at least one step, got steps={steps}.")
-    check_frames(clips.frames)
+    steps = whole("steps", steps, 1)
+    check_clips(clips)
     processes = Processes.here(device)
     if processes.count > 1:
         raise ValueError(f"The baselines are trained by one process, not by {processes.count}.")
@@ -75,7 +74,9 @@ def fit(
         seconds=seconds, resume=resume, callbacks=callbacks, sample_every=sample_every,
         checkpoint_every=checkpoint_every, keep=keep, progress=progress,
     )  # fmt: skip
-    return train(ClipTrainer(clips, model, settings, width, processes), steps, out, options)
+    with memory_errors(lambda: f"Networks of width {shown(width)} need more memory than there is: take a smaller one."):
+        trainer = ClipTrainer(clips, model, settings, width, processes)
+    return train(trainer, steps, out, options)
 
 
 class ClipTrainer(Trainer):
@@ -92,7 +93,9 @@ class ClipTrainer(Trainer):
             torch.default_generator.manual_seed(settings.seed)
             self.gan = build(channels=clips.frames.shape[3], width=width, **options).to(processes.device)
         rng = torch.Generator(processes.device).manual_seed(settings.seed)
-        super().__init__(settings, {"model": model}, processes, rng, {"gan.": self.gan}, self.gan.optimizers())
+        super().__init__(
+            settings, {"model": model}, clips.frames, processes, rng, {"gan.": self.gan}, self.gan.optimizers()
+        )
         self.gan.card, self.gan.bf16 = self.card, settings.precision == "bf16"
 
     @property
@@ -137,14 +140,12 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> ClipGAN:
     tensors, header = checkpoints.read_checkpoint(place, ("gan.",))
     if header.get("baseline") not in CLASSES:
         raise checkpoints.CheckpointError(f"{place} holds no baseline: animlab.load may read it.")
-    try:
+    with checkpoints.fitting(place):
+        build = partial(CLASSES[header["baseline"]], **header["config"])
         with torch.random.fork_rng(devices=[]):
-            gan = CLASSES[header["baseline"]](**header["config"])
+            with torch.device("meta"):
+                checkpoints.compare({"gan.": build()}, tensors)
+            gan = build()
         gan.load_state_dict(checkpoints.without_prefix("gan.", tensors))
-        gan.card = header["card"]
-    except (LookupError, TypeError, ValueError, RuntimeError) as error:
-        reason = shorten(f"{type(error).__name__}: {str(error).splitlines()[-1].strip()}", 200)
-        raise checkpoints.CheckpointError(
-            f"{place} does not hold the networks that its header describes ({reason})."
-        ) from None
-    return gan.to(device).eval()
+        gan.card = checkpoints.card_of(header)
+    return gan.to(find_device(device)).eval()

@@ -22,6 +22,9 @@ MOMENTARY = {
 }
 
 
+MISSING = "no such file"
+
+
 def is_momentary(error: BaseException) -> bool:
     """Whether a failure is the machine's, at this moment, and says nothing about the file."""
     return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in MOMENTARY)
@@ -44,7 +47,7 @@ def unsuited(path: Path, inside: Path | None = None) -> str:
     except OSError as error:
         if is_momentary(error):
             raise
-        return "a link that leads nowhere" if path.is_symlink() else "no such file"
+        return "a link that leads nowhere" if path.is_symlink() else MISSING
     if stat.S_ISDIR(status.st_mode):
         return "a folder, not a file"
     if not stat.S_ISREG(status.st_mode):

@@ -54,7 +54,7 @@ def options(architecture: str) -> tuple[frozenset[str], frozenset[str]]:
 
     Raises ValueError for an unknown architecture.
     """
-    if architecture not in ARCHITECTURES:
+    if not isinstance(architecture, str) or architecture not in ARCHITECTURES:
         raise ValueError(f"No networks are named {architecture!r}; there are {', '.join(map(repr, ARCHITECTURES))}.")
     g, d = (frozenset(inspect.signature(net).parameters) - {"space", "channels"} for net in ARCHITECTURES[architecture])
     return g, d

@@ -7,8 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..checks import flag, instance, real, whole
 from ..labels import Labels, LabelSpace
 
+WIDTHS = 0.001, 100.0  # below, every layer has its least size; above, none fits into a memory
+MOST_CHANNELS = 1000  # of a frame
 LEAK = 0.2  # of every leaky ReLU; the paper gives none, DCGAN has this
 
 
@@ -16,11 +19,16 @@ class Network(nn.Module):
     """A generator or a discriminator.
 
     config: what it was built with beside space and channels, for the header of its file.
+
+    Raises ValueError for a width from outside WIDTHS, for channels that are no whole number of at least 1 and for a
+    centre_c that is neither True nor False; TypeError for a space that is no LabelSpace.
     """
 
     def __init__(self, space: LabelSpace, channels: int, **config: Any) -> None:
         super().__init__()
-        self.space, self.channels, self.config = space, channels, config
+        instance("Networks take a LabelSpace", space, LabelSpace)
+        self.space, self.channels = space, whole("channels", channels, 1, MOST_CHANNELS)
+        self.config = checked(config)
 
     @property
     def width(self) -> float:
@@ -31,6 +39,16 @@ class Network(nn.Module):
     def centre_c(self) -> bool:
         """Whether the network works with 2c - 1, so that the middle of c's range is 0."""
         return bool(self.config["centre_c"])
+
+
+def checked(config: dict[str, Any]) -> dict[str, Any]:
+    """What a network is built with, as Python's own types, so that it can be stored; ValueError for no such values."""
+    config = dict(config)
+    if "width" in config:
+        config["width"] = real("width, the factor on the networks' channels,", config["width"], *WIDTHS)
+    if "centre_c" in config:
+        config["centre_c"] = flag("centre_c", config["centre_c"])
+    return config
 
 
 def scaled(width: float, channels: int) -> int:

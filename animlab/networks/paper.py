@@ -11,7 +11,7 @@ Our reading of what the tables leave open or misprint:
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -58,6 +58,8 @@ class Discriminator(Network):
         self, space: LabelSpace, channels: int = 3, width: float = 1.0, centre_c: bool = False, norm: Norm = "batch"
     ) -> None:
         super().__init__(space, channels, width=width, centre_c=centre_c, norm=norm)
+        if norm not in get_args(Norm):
+            raise ValueError(f"D's norm must be {', '.join(map(repr, get_args(Norm)))}, got {norm!r}.")
         hidden, c1, c2, c3 = (scaled(width, n) for n in (1024, 32, 64, 128))
         batch = norm == "batch"
 
