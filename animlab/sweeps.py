@@ -56,7 +56,7 @@ def sweep(
     that wrote something else than a result; the others are kept.
     """
     workers = whole("workers, the number of processes to start,", workers, 1)
-    notebook, folder = Path(notebook).resolve(), Path(folder).resolve()
+    notebook, folder = (Path(path).expanduser().resolve() for path in (notebook, folder))
     _check(notebook, cells)
     names = [cell_name(cell) for cell in cells]
     found = {name: result_of(folder / name) for name in names}

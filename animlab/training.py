@@ -24,8 +24,8 @@ from .backend.signals import interrupts
 from .checks import flag, instance, real, shown, whole
 from .datasets import Clips
 from .labels import LabelSpace
-from .locks import locked
 from .model import Model
+from .places import locked
 from .presets import Preset, find_preset
 from .trainer import GANTrainer, Settings, Trainer
 
@@ -260,7 +260,12 @@ def _taken_up(trainer: Trainer, out: str | Path | None, resume: bool) -> Iterato
         return
     file = checkpoints.file_of(out)
     place = Path(out).expanduser()
-    file.parent.mkdir(parents=True, exist_ok=True)  # a bad place shows now, not at the first checkpoint
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)  # a bad place shows now, not at the first checkpoint
+    except OSError as error:
+        raise type(error)(
+            f"{file.parent} cannot be the folder of a run ({error.strerror}): name another place."
+        ) from error
     with locked(file) if trainer.processes.first else nullcontext():
         if os.path.lexists(file):
             if not resume:

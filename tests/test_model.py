@@ -95,7 +95,7 @@ def test_a_run_that_was_kept_nowhere_has_a_whole_card(run):
         ({"checkpoint_every": 0}, "checkpoint_every must be a whole number of at least 1, got 0."),
         ({"sample_every": -3}, "sample_every must be a whole number of at least 1, got -3."),
         ({"keep": -3}, "keep must be a whole number of at least 0, got -3."),
-        ({"seconds": float("nan")}, "seconds must be a number of at least 0, or None, got nan."),
+        ({"seconds": float("nan")}, "seconds must be a number of at least 0, got nan."),
     ],
 )
 def test_options_of_the_loop_are_checked_before_the_first_step(clips, options, says):

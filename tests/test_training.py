@@ -604,7 +604,7 @@ def test_frames_that_do_not_train(frames, said):
     ("options", "said"),
     [
         ({"preset": "papr"}, f"No preset is named 'papr'; there are {', '.join(map(repr, PRESETS))}."),
-        ({"steps": 0}, "Training needs at least one step, got steps=0."),
+        ({"steps": 0}, "steps must be a whole number of at least 1, got 0."),
         ({"precision": "fp8"}, "No precision is named 'fp8'; there are 'auto', 'bf16', 'fp32'."),
     ],
 )

@@ -1,10 +1,11 @@
-"""What the machine offers: its devices, the precision that it multiplies fast, and memory that it need not fetch anew."""
+"""What the machine offers: devices, the precision that it multiplies fast, memory that it need not fetch anew."""
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from textwrap import shorten
 from typing import Literal, get_args
 
 import torch
@@ -20,8 +21,9 @@ def find_device(device: str | torch.device) -> torch.device:
         found = torch.device(device)
         torch.zeros(1, device=found).item()
     except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:  # as versions of torch say it
+        reason = shorten(str(error), 120)
         raise ValueError(
-            f"There is no device {shown(device)} to compute on here: leave it out, or take 'cpu'."
+            f"device {shown(device)} cannot be used here ({reason}): leave it out, or take 'cpu'."
         ) from error
     return found
 

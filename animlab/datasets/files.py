@@ -47,7 +47,7 @@ def unsuited(path: Path, inside: Path | None = None) -> str:
     except OSError as error:
         if is_momentary(error):
             raise
-        return "a link that leads nowhere" if path.is_symlink() else MISSING
+        return "a link that leads nowhere" if os.path.islink(path) else MISSING
     if stat.S_ISDIR(status.st_mode):
         return "a folder, not a file"
     if not stat.S_ISREG(status.st_mode):

@@ -1,9 +1,10 @@
-"""A run's place is one process's at a time: two that write the same checkpoint would each undo the other's work."""
+"""Places on disk that others use too: a run's is one process's at a time, and a lesson clears up after itself alone."""
 
 from __future__ import annotations
 
 import errno
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,6 +14,32 @@ from filelock import FileLock, Timeout
 
 # What file systems say that know no locks, such as some of a network: there, nobody watches.
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
+
+
+MARK = ".animlab"  # a file in every folder that a lesson has made for itself
+
+
+def own_folder(path: str | Path, anew: bool = False) -> Path:
+    """A folder that a lesson may write to as it likes, made where it is not there, with a file `.animlab` as its mark.
+
+    >>> out = own_folder("runs/first")
+
+    anew: what an earlier run of the lesson has left in it is removed.
+
+    Raises FileExistsError where the folder holds anything and has no such mark: that is somebody else's.
+    """
+    folder = Path(path).expanduser()
+    mark = folder / MARK
+    if folder.exists() and not mark.is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(
+            f"{folder} holds what this lesson has not made: name another place, or put an empty file {MARK} into the "
+            "folder if everything in it may be overwritten."
+        )
+    if anew and folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    mark.touch()
+    return folder
 
 
 @contextmanager
