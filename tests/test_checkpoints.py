@@ -331,6 +331,112 @@ def test_a_scale_missing(change, tmp_path):
     assert "damaged" in refuses(path)
 
 
+# Damage that leaves the file readable ---------------------------------------------------------------------------------
+
+
+def with_changes(path: Path, change, summed: bool) -> Path:
+    """Other tensors in a file; summed: with checksums that fit them, as one who means harm would write it."""
+    tensors, header = load_file(path), header_of(path)
+    change(tensors)
+    if summed:
+        del header["crc32"]
+    save_file(tensors, path, {"animlab": json.dumps(header)})
+    return path
+
+
+def test_one_flipped_bit_is_noticed(tmp_path):
+    """In any tensor, of which a file is as full as it can be: none of its last bytes is without a meaning."""
+    path = animlab.save(make_model(), tmp_path)
+    whole = path.read_bytes()
+    for back in (1, 1000, 100_000):
+        damaged = bytearray(whole)
+        damaged[-back] ^= 1
+        path.write_bytes(damaged)
+        assert "is not what was written" in refuses(path)
+    path.write_bytes(whole)
+    animlab.load(path)
+
+
+def test_a_tensor_that_is_gone_is_missed(tmp_path):
+    assert "generator.embed.0.bias" in refuses(
+        with_changes(animlab.save(make_model(), tmp_path), lambda tensors: tensors.pop("generator.embed.0.bias"), False)
+    )
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_no_numbers_are_refused(value, tmp_path):
+    path = with_changes(
+        animlab.save(make_model(), tmp_path), lambda tensors: tensors["generator.embed.0.bias"].fill_(value), True
+    )
+    assert "generator.embed.0.bias is not finite" in refuses(path)
+
+
+@pytest.mark.parametrize("card", [5, None, [], "a card"])
+def test_a_card_that_is_none(card, tmp_path):
+    path = animlab.save(make_model(), tmp_path)
+    save_file(load_file(path), path, {"animlab": json.dumps(header_of(path) | {"card": card})})
+    assert f"the card is {card!r}, not an object" in refuses(path)
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="memory is counted as Linux tells it")
+@pytest.mark.parametrize(
+    "promise", [{"generator": {"width": 20.0, "centre_c": True}}, {"space": {"n_z": 10_000, "n_d": 10_000, "n_c": 9}}]
+)
+def test_a_small_file_that_promises_large_networks_takes_no_memory(promise, tmp_path):
+    path = animlab.save(make_model(), tmp_path)
+    save_file(load_file(path), path, {"animlab": json.dumps(header_of(path) | promise)})
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert "by the header it is" in refuses(path)
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10 < 50  # MB; the first would take 10,000
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (os.mkfifo, "no ordinary file, but a pipe or a device"),
+        (Path.mkdir, "a folder, not a file"),
+        (lambda path: path.symlink_to("nothing"), "a link that leads nowhere"),
+        (lambda path: path.symlink_to("/dev/zero"), "no ordinary file, but a pipe or a device"),
+    ],
+)
+def test_what_is_no_file_is_not_opened(make, reason, tmp_path):
+    make(tmp_path / FILE)
+    assert f"cannot be opened ({reason})" in refuses(tmp_path / FILE)
+    frames = np.zeros((9, 64, 64, 3), np.uint8)
+    clips = Clips(frames, np.zeros(1, [("start", "i8"), ("length", "i8")]), "black")
+    with pytest.raises(CheckpointError, match="cannot be opened"):
+        animlab.fit(clips, SPACE, Preset(batch=4), 1, out=tmp_path, width=0.1, resume=True, progress=False)
+    with pytest.raises(FileExistsError):
+        animlab.fit(clips, SPACE, Preset(batch=4), 1, out=tmp_path, width=0.1, progress=False)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="other systems have other rights")
+@pytest.mark.parametrize("locked", ["the file", "its folder"])
+def test_what_may_not_be_read_is_not_called_missing(locked, tmp_path):
+    path = animlab.save(make_model(), tmp_path / "run")
+    (path if locked == "the file" else path.parent).chmod(0)
+    if os.access(path, os.R_OK):
+        pytest.skip("root may read everything")
+    try:
+        assert "cannot be opened (permission denied)" in refuses(path)
+    finally:
+        path.parent.chmod(0o700)
+
+
+@pytest.mark.parametrize("device", ["nope", 5, "meta"])
+def test_a_device_that_is_not_there(device, tmp_path):
+    with pytest.raises(
+        ValueError, match=rf"^device {device!r} cannot be used here \(.*\): leave it out, or take 'cpu'\.$"
+    ):
+        animlab.load(animlab.save(make_model(), tmp_path), device)
+
+
+def test_the_home_folder_is_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert animlab.save(make_model(), "~/run") == tmp_path / "run" / FILE
+    assert animlab.load("~/run").card == CARD
+
+
 # Kills and full disks -------------------------------------------------------------------------------------------------
 
 

@@ -72,6 +72,8 @@ def test_a_callback_that_reads_leaves_the_training_as_it_was(run, clips):
         (lambda m: m.animate(start=float("nan")), "start must be a number from"),
         (lambda m: m.animate(labels=SPACE.sample(2)), r"An animation sets out from one row of labels, got 2\."),
         (lambda m: m.animate(labels=animlab.LabelSpace(3, 4, 5).still()), "This model draws labels of "),
+        (lambda m: m.frames(animlab.Labels(*torch.full((3, 1, 1), torch.nan))), "Model.frames takes labels that are"),
+        (lambda m: m.frames(SPACE.sample(0)), "Model.frames needs at least one row of labels, got none."),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused_in_one_sentence(run, act, says):

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+import animlab
 from animlab import Discriminator, Generator, LabelSpace
 from animlab.networks import Spectral
 
@@ -110,3 +111,28 @@ def test_power_iteration_finds_the_largest_singular_value(rng):
         spectral(torch.zeros(1, 40))
     true = torch.linalg.svdvals(spectral.layer.weight)[0]
     assert spectral.sigma().item() == pytest.approx(true.item(), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ({"width": -1}, "width, the factor on the networks' channels, must be a number from 0.001 to 100, got -1."),
+        (
+            {"width": float("nan")},
+            "width, the factor on the networks' channels, must be a number from 0.001 to 100, got",
+        ),
+        ({"centre_c": "no"}, "centre_c must be True or False, got 'no'."),
+        ({"channels": 0}, "channels must be a whole number from 1 to 1,000, got 0."),
+        ({"channels": "3"}, "channels must be a whole number from 1 to 1,000, got '3'."),
+    ],
+)
+@pytest.mark.parametrize("architecture", animlab.networks.ARCHITECTURES)
+def test_networks_are_built_from_what_fits(architecture, config, says):
+    with pytest.raises(ValueError) as caught:
+        animlab.networks.build(architecture, animlab.LabelSpace(3, 4, 2), **config)
+    assert str(caught.value).startswith(says)
+
+
+def test_a_norm_has_a_name():
+    with pytest.raises(ValueError, match=r"^D's norm must be 'batch', 'spectral', 'none', got 'layer'\.$"):
+        animlab.networks.build("paper", animlab.LabelSpace(3, 4, 2), norm="layer")

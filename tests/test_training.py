@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -17,7 +18,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
 import animlab
@@ -333,6 +335,47 @@ def test_a_bad_place_shows_before_training(tmp_path):
     assert followed.calls == []
 
 
+def test_resume_refuses_other_frames_of_the_same_name(tmp_path):
+    other = make_clips(np.random.default_rng(1).integers(0, 256, (40, 64, 64, 3), np.uint8))
+    small_fit(steps=1, out=tmp_path)
+    said = f"The run in {tmp_path} was begun with other frames than these, which are named 'noise' as well: "
+    for clips in (other, make_clips(make_clips().frames[:39])):
+        with pytest.raises(ValueError, match=f"^{re.escape(said)}resume with the same or anew\\.$"):
+            small_fit(steps=2, out=tmp_path, resume=True, clips=clips)
+    near = make_clips(np.where(make_clips().frames < 255, make_clips().frames + 1, 255).astype(np.uint8))
+    assert small_fit(steps=2, out=tmp_path, resume=True, clips=near).step == 2  # as another decoder would have them
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda t, h: [t.pop(name) for name in list(t) if name.endswith("exp_avg_sq")], "comes with exp_avg, step"),
+        (lambda t, h: [t.pop(name) for name in list(t) if "g_optimizer.0." in name], "comes with no moments"),
+        (lambda t, h: t.update({"training.g_optimizer.0.exp_avg": torch.zeros(2, 2)}), "RuntimeError: shape"),
+        (lambda t, h: t.update({"training.g_optimizer.99.exp_avg": torch.zeros(2)}), "IndexError"),
+        (lambda t, h: t.update({"training.rng": torch.zeros_like(t["training.rng"])}), "RuntimeError: Invalid mt19937"),
+        (lambda t, h: t.pop("training.generator.embed.0.bias"), "embed.0.bias is missing, by the header it is"),
+        (lambda t, h: h["card"].update(steps="ten"), "steps must be a whole number of at least 0, got 'ten'"),
+        (lambda t, h: h["card"].update(steps=-5), "steps must be a whole number of at least 0, got -5"),
+        (lambda t, h: h["card"].update(preset_values={"zeal": 1}), "unexpected keyword argument 'zeal'"),
+        (lambda t, h: h.update(card=[]), "the card is [], not an object"),
+        (lambda t, h: h.update(frames="many"), "ValueError"),
+        (lambda t, h: h.pop("space"), "a header without 'space', so it cannot be resumed"),
+    ],
+)  # fmt: skip
+def test_resume_refuses_what_is_damaged(change, says, tmp_path):
+    small_fit(steps=1, out=tmp_path)
+    tensors = load_file(tmp_path / FILE)
+    with safe_open(tmp_path / FILE, "pt") as file:
+        header = json.loads(file.metadata()["animlab"])
+    del header["crc32"]  # which would tell, too
+    change(tensors, header)
+    save_file(tensors, tmp_path / FILE, {"animlab": json.dumps(header)})
+    with pytest.raises(animlab.CheckpointError) as caught:
+        small_fit(steps=2, out=tmp_path, resume=True)
+    assert says in str(caught.value) and "\n" not in str(caught.value)
+
+
 # Ctrl-C ---------------------------------------------------------------------------------------------------------------
 
 
@@ -606,11 +649,72 @@ def test_frames_that_do_not_train(frames, said):
         ({"preset": "papr"}, f"No preset is named 'papr'; there are {', '.join(map(repr, PRESETS))}."),
         ({"steps": 0}, "steps must be a whole number of at least 1, got 0."),
         ({"precision": "fp8"}, "No precision is named 'fp8'; there are 'auto', 'bf16', 'fp32'."),
+        ({"preset": ["paper"]}, f"No preset is named ['paper']; there are {', '.join(map(repr, PRESETS))}."),
+        ({"steps": np.nan}, "steps must be a whole number of at least 1, got nan."),
+        ({"steps": "ten"}, "steps must be a whole number of at least 1, got 'ten'."),
+        ({"seed": 1.5}, f"seed must be a whole number from {-(2**63):,} to {2**63 - 1:,}, got 1.5."),
+        ({"width": -1}, "width, the factor on the networks' channels, must be a number from 0.001 to 100, got -1."),
+        (
+            {"width": np.nan},
+            "width, the factor on the networks' channels, must be a number from 0.001 to 100, got nan.",
+        ),
+        ({"width": "a"}, "width, the factor on the networks' channels, must be a number from 0.001 to 100, got 'a'."),
+        ({"resume": "no"}, "resume must be True or False, got 'no'."),
+        ({"seconds": "1"}, "seconds must be a number of at least 0, got '1'."),
     ],
 )
 def test_settings_that_do_not_train(options, said):
     with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
         small_fit(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"start": "pretrained/actions"}, "start takes a Model, such as animlab.load gives, got str."),
+        ({"callbacks": None}, "callbacks must be a list, got one NoneType: put it in brackets."),
+        ({"callbacks": [Callback(), 1]}, "callbacks must be a list of Callback objects, got int."),
+        ({"clips": make_clips().frames}, "Training takes Clips, such as load_dataset gives, got ndarray."),
+    ],
+)
+def test_what_is_of_another_type_does_not_train(options, said):
+    with pytest.raises(TypeError, match=f"^{re.escape(said)}$"):
+        small_fit(**options)
+
+
+@pytest.mark.parametrize("number", [np.int64, np.float32, float])
+def test_numbers_of_any_type_arrive_in_the_checkpoint(number, tmp_path):
+    """As a sweep or a table would give them: what cannot be stored would lose the run at its first checkpoint."""
+    preset = Preset(batch=number(8), lambda_c=number(2))
+    run = small_fit(preset, number(2), seed=number(3), width=number(1) / 8, out=tmp_path, checkpoint_every=number(1))
+    assert run.step == 2 and small_fit(replace(preset, batch=8), 3, seed=3, width=0.125, out=tmp_path, resume=True)
+
+
+FORK = """
+import os, signal, sys
+sys.path.insert(0, {tests!r})
+import torch
+from test_training import small_fit
+
+torch.set_num_threads(2)
+model = small_fit(steps=1, width=0.5).model
+child = os.fork()
+if child == 0:
+    signal.alarm(60)
+    small_fit(steps=1, width=0.5)
+    model.animate(frames=16)
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0, "it waits for threads that are not there"
+assert torch.get_num_threads() == 2
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_fork_after_training_trains(tmp_path):
+    environment = os.environ | {"OMP_NUM_THREADS": "2"}
+    script = FORK.format(tests=str(Path(__file__).parent))
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
 
 
 def test_labels_without_c_do_not_train():
