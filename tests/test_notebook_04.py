@@ -1,6 +1,7 @@
 """Notebook 04: its loop is the library's, its file of results is whole and right, its checks tell right from wrong."""
 
 import json
+import re
 import shutil
 import time
 from dataclasses import replace
@@ -138,6 +139,40 @@ def test_what_is_kept_plays(executed):
     apart = kept.animate(seed=1).astype(int) - animlab.load(folder).animate(seed=1)
     assert abs(apart).max() <= 2 and kept.discriminator is not None
     assert animlab.load(folder / "step-4.safetensors").card["steps"] == 4
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "says"),
+    [
+        ({"preset": "nope"}, ValueError, "No preset is named 'nope'; there are 'paper', "),
+        ({"steps": 0}, ValueError, "steps must be a whole number of at least 1, got 0."),
+        ({"steps": "ten"}, ValueError, "steps must be a whole number of at least 1, got 'ten'."),
+        ({"width": "x"}, ValueError, "width must be a number from 0.001 to 100, got 'x'."),
+        ({"n_c": 0}, ValueError, "n_c must be a whole number of at least 1, got 0."),
+        ({"label_view": "blured"}, ValueError, "A preset's label_view must be "),
+        ({"out": "mine"}, FileExistsError, "mine holds what this lesson has not made: "),
+    ],
+)
+def test_a_parameter_that_does_not_fit_is_named_before_anything_is_done(parameters, error, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine" / "demos").mkdir(parents=True)
+    (tmp_path / "mine" / "demos" / "thesis.txt").write_text("mine")
+    (imports,) = (cell.source for cell in NOTEBOOK.cells if cell.source.startswith("import json\n"))
+    (settings,) = (cell.source for cell in NOTEBOOK.cells if "recipe = replace(find_preset(preset)" in cell.source)
+    names = {"animlab": animlab}
+    exec(cells(NOTEBOOK, "parameters")[0], names)
+    names.update(parameters)
+    exec(imports, names)
+    with pytest.raises(error) as caught:
+        exec(settings, names)
+    assert str(caught.value).startswith(says)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["demos", "mine", "thesis.txt"]
+
+
+def test_the_notebook_removes_only_what_it_has_made():
+    sources = "\n".join(cell.source for cell in NOTEBOOK.cells + SOLUTIONS.cells if cell.cell_type == "code")
+    assert set(re.findall(r"rmtree\((.*?),", sources)) == {'demos / "size"'}  # a folder of the folder of its own
+    assert sources.count("anew=True") == 2
 
 
 # The exercises: their check cells against the worked answers and against plausible wrong ones.
