@@ -6,7 +6,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -207,12 +207,15 @@ def _trainer(
 
 def train(trainer: Trainer, steps: int, out: str | Path | None, options: LoopOptions) -> Run:
     """The loop: steps of `trainer` until there are `steps` in all, followed by callbacks."""
-    with _taken_up(trainer, out, options.resume) as place:
-        return _loop(trainer, steps, place, options)
+    # In this order: a signal that ends the process does so when the folder has been let go.
+    with interrupts() as interrupted, _taken_up(trainer, out, options.resume) as place:
+        return _loop(trainer, steps, place, options, interrupted)
 
 
-def _loop(trainer: Trainer, steps: int, place: Path | None, options: LoopOptions) -> Run:
-    """What `train` does once it has its folder."""
+def _loop(
+    trainer: Trainer, steps: int, place: Path | None, options: LoopOptions, interrupted: Callable[[], bool]
+) -> Run:
+    """What `train` does once it has its folder. interrupted: whether a signal has asked for an end."""
     first, began, model = trainer.step, time.perf_counter(), trainer.model()
     limit = math.inf if options.seconds is None else options.seconds
     every = (options.sample_every, options.checkpoint_every, READ_EVERY.get(trainer.processes.device.type, 1))
@@ -220,32 +223,31 @@ def _loop(trainer: Trainer, steps: int, place: Path | None, options: LoopOptions
     watchers: list[Callback] = [history]
     silent = not (options.progress and trainer.processes.first)
     record = Record(first, steps, {}, 0.0, 0.0, model)
-    with interrupts() as interrupted:
-        with tqdm(total=steps, initial=first, disable=silent, unit="step") as bar:
-            if trainer.processes.first:
-                watchers += [ProgressBar(bar), *options.callbacks]
-            if place is not None:
-                watchers.append(Checkpoints(trainer, place, options.checkpoint_every, options.keep))
-            while trainer.step < steps and not trainer.processes.any(record.seconds >= limit or interrupted()):
-                count = min(steps - trainer.step, *(n - trainer.step % n for n in every))  # to the next that matters
-                with _step_memory(trainer):
-                    burst = _numbers([trainer.train_step() for _ in range(count)])
-                seconds = time.perf_counter() - began
-                speed = (trainer.step - first) * trainer.batch / seconds
-                for step, losses in enumerate(burst, trainer.step - count + 1):
-                    _check_losses(trainer, step, losses)
-                    record = Record(step, steps, losses, seconds, speed, model)
-                    for watcher in watchers:
-                        watcher.on_step(record)
-                if trainer.step % options.sample_every == 0:
-                    for watcher in watchers:
-                        watcher.on_sample(record)
-        stopped = interrupted()
-        for watcher in reversed(watchers):  # the last checkpoint first: a callback may fail
-            watcher.on_end(record)
-        if stopped and trainer.processes.first:
-            rest = f"; go on with fit(…, out={str(place)!r}, resume=True)" if place else ""
-            print(f"Interrupted after step {trainer.step} of {steps}{rest}.", file=sys.stderr)
+    with tqdm(total=steps, initial=first, disable=silent, unit="step") as bar:
+        if trainer.processes.first:
+            watchers += [ProgressBar(bar), *options.callbacks]
+        if place is not None:
+            watchers.append(Checkpoints(trainer, place, options.checkpoint_every, options.keep))
+        while trainer.step < steps and not trainer.processes.any(record.seconds >= limit or interrupted()):
+            count = min(steps - trainer.step, *(n - trainer.step % n for n in every))  # to the next that matters
+            with _step_memory(trainer):
+                burst = _numbers([trainer.train_step() for _ in range(count)])
+            seconds = time.perf_counter() - began
+            speed = (trainer.step - first) * trainer.batch / seconds
+            for step, losses in enumerate(burst, trainer.step - count + 1):
+                _check_losses(trainer, step, losses)
+                record = Record(step, steps, losses, seconds, speed, model)
+                for watcher in watchers:
+                    watcher.on_step(record)
+            if trainer.step % options.sample_every == 0:
+                for watcher in watchers:
+                    watcher.on_sample(record)
+    stopped = interrupted()
+    for watcher in reversed(watchers):  # the last checkpoint first: a callback may fail
+        watcher.on_end(record)
+    if stopped and trainer.processes.first:
+        rest = f"; go on with fit(…, out={str(place)!r}, resume=True)" if place else ""
+        print(f"Interrupted after step {trainer.step} of {steps}{rest}.", file=sys.stderr)
     return Run(model, trainer.step, history.arrays(), time.perf_counter() - began, place, stopped)
 
 

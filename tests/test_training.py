@@ -755,3 +755,4 @@ def test_a_polite_kill_leaves_a_checkpoint(name, tmp_path):
     assert "the script goes on" not in rest
     assert told.strip().startswith(f"Interrupted after step {last} of 1000000; go on with fit(")
     assert animlab.load(tmp_path / "run").card["steps"] == last
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [FILE]  # and it holds its place no longer
