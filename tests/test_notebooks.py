@@ -37,6 +37,7 @@ PARAMETERS = {
     "07_comparisons": {"ground": "moving-mnist", "seconds": 3, "width": 0.1, "seed": 1},
     "08_computation": {"frames": 32, "sizes": [64, 128], "gpu": 16},
     "09_beyond_the_paper": {"dataset": "shapes-synthetic", "seconds": 2, "game_steps": 20, "seeds": 1, "seed": 1},
+    "10_your_own_clip": {"n_d": 1, "n_c": 3, "n_z": 2, "steps": 8, "width": 0.1, "seed": 1},
     "datasets": {"names": ["moving-mnist", "actions"], "seed": 1},
 }  # fmt: skip
 
