@@ -90,7 +90,7 @@ def train(name: str, clips: animlab.Clips, seconds: float, width: float, out: Pa
     record = budget.record
     sweeps = [record.model.animate(d=0, along=j, frames=10, seed=0) for j in range(space.n_c)]
     sweeps.append(record.model.frames(space.sample(10, torch.Generator().manual_seed(0))))
-    Image.fromarray(animlab.filmstrip(sweeps)).save(out / f"{name}.jpg", quality=85)
+    Image.fromarray(animlab.filmstrip(sweeps)).save(out / f"{name}.jpg", quality=62)
     found = animlab.metrics.label_influence(record.model.generator)
     return {
         "recipe": name,
