@@ -166,7 +166,8 @@ def draw(model: animlab.Model, clips: animlab.Clips, folder: Path, seed: int) ->
         save(sweep, folder / f"c{j}.jpg")
     save(np.stack(sweeps), folder / "filmstrip.jpg")
     save(
-        np.stack([model.animate(d=d, along=best, frames=12, seed=seed) for d in range(space.n_d)]), folder / "clips.jpg"
+        np.stack([model.animate(d=d, along=best, frames=12, seed=seed) for d in range(min(space.n_d, 10))]),
+        folder / "clips.jpg",
     )
     samples = model.frames(space.sample(48, torch.Generator().manual_seed(0)))
     save(samples.reshape(4, 12, *samples.shape[1:]), folder / "samples.jpg")
@@ -174,7 +175,7 @@ def draw(model: animlab.Model, clips: animlab.Clips, folder: Path, seed: int) ->
     save(np.stack([samples[:12], clips.frames[rows]]), folder / "nearest.jpg")
     frames = moving(model, lively, seed)
     first, *rest = (Image.fromarray(frame.repeat(2, axis=0).repeat(2, axis=1)) for frame in frames)
-    first.save(folder / "animation.webp", save_all=True, append_images=rest, duration=80, loop=0, quality=75, method=6)
+    first.save(folder / "animation.webp", save_all=True, append_images=rest, duration=80, loop=0, quality=60, method=6)
 
 
 def liveliest(influence: dict[str, dict[str, float]]) -> list[int]:

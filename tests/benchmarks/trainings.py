@@ -130,7 +130,7 @@ def shipped(name: str) -> dict[str, object]:
         "space": asdict(model.space),
         "width": model.generator.width,
         "steps": card["steps"],
-        "seconds": round(60 * card["minutes"]),
+        "seconds": round(3600 * card["hours"]),
         "processor_seconds": None,
         "machine": card["machine"],
         "influence": card["influence"],
