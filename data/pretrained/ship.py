@@ -201,7 +201,7 @@ def moving(model: animlab.Model, along: list[int], seed: int, drawings: int = 8,
 
 def save(clips: np.ndarray, path: Path) -> None:
     """A filmstrip, which twelve frames make about as wide as a page."""
-    Image.fromarray(animlab.filmstrip(clips)).save(path, quality=92)
+    Image.fromarray(animlab.filmstrip(clips)).save(path, quality=85)
 
 
 def describe(name: str, model: animlab.Model) -> str:
