@@ -4,7 +4,6 @@ import json
 from contextlib import nullcontext
 from copy import deepcopy
 from pathlib import Path
-from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -14,7 +13,9 @@ from lessons import answers, cells
 import animlab
 from animlab import losses
 from animlab.augment import shifted
+from animlab.backend.distributed import Processes
 from animlab.step import train_step
+from animlab.trainer import GANTrainer, Settings
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 NAME = "09_beyond_the_paper.ipynb"
@@ -132,8 +133,7 @@ def test_the_average_by_hand_is_that_of_fit(nb):
     """fit's own first step from the same seed: what it plays is what `follow` makes of the newest weights."""
     frames = torch.randint(256, (8, 64, 64, 3), generator=torch.Generator().manual_seed(0)).to(torch.uint8).numpy()
     preset = animlab.Preset(architecture="residual", norm="none", batch=4, ema=0.9)
-    clips = SimpleNamespace(name="random", frames=frames)
-    state = animlab.training._trainer(clips, SPACE, preset, 3, 0, 0.1, "fp32", "cpu")
+    state = GANTrainer(frames, SPACE, preset, Settings(), 0.1, Processes.here("cpu"))
     average = deepcopy(state.generator)
     for step in range(1, 4):
         state.train_step()
