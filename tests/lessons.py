@@ -24,6 +24,16 @@ def answers(notebook: NotebookNode) -> list[str]:
     return [before.source for before, cell in pairs if "check" in cell.metadata.get("tags", [])]
 
 
+def attempt(space: dict[str, object], answer: str, check: str) -> str:
+    """Runs an answer and then the check of its exercise among a lesson's definitions, as a reader would; gives what the
+    check prints last."""
+    printed: list[str] = []
+    space["print"] = lambda *words: printed.append(" ".join(map(str, words)))
+    for name, source in (("answer", answer), ("check", check)):
+        exec(compile(source, name, "exec"), space)
+    return printed[-1]
+
+
 def load_script(path: str | Path) -> ModuleType:
     """A script of the project, which finds those beside it, as it does when it is run."""
     file = ROOT / path

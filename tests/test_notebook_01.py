@@ -7,6 +7,7 @@ import nbformat
 import numpy as np
 import pytest
 import torch
+from lessons import attempt
 from scipy.integrate import quad
 from scipy.stats import norm
 from torch.nn import functional as F
@@ -246,29 +247,20 @@ WRONG = {
 }  # fmt: skip
 
 
-def attempt(k, answer):
-    """Runs the answer and then the check of exercise k, as a reader would; gives what it prints."""
-    space, printed = definitions(), []
-    space["print"] = lambda *words: printed.append(" ".join(map(str, words)))
-    for source in (answer, EXERCISES[k - 1][1].source):
-        exec(compile(source, f"exercise {k}", "exec"), space)
-    return printed[-1]
-
-
 def test_every_exercise_is_here():
     assert len(EXERCISES) == len(ANSWERS) == len(WRONG) == 4
 
 
 @pytest.mark.parametrize("k", WRONG)
 def test_an_exercise_waits_for_its_answer(k):
-    assert attempt(k, EXERCISES[k - 1][0].source).startswith("Not yet")
+    assert attempt(definitions(), EXERCISES[k - 1][0].source, EXERCISES[k - 1][1].source).startswith("Not yet")
 
 
 @pytest.mark.parametrize("k", WRONG)
 def test_the_worked_answer_passes_the_very_same_check(k):
     answer, check = ANSWERS[k - 1]
     assert check.source == EXERCISES[k - 1][1].source
-    assert attempt(k, answer.source).startswith("Right")
+    assert attempt(definitions(), answer.source, EXERCISES[k - 1][1].source).startswith("Right")
 
 
 @pytest.mark.parametrize("k, how", [(k, how) for k, answers in WRONG.items() for how in answers])
@@ -280,7 +272,7 @@ def test_a_wrong_answer_is_told_so(k, how):
         assert there in right
         answer = right.replace(there, instead)
     with pytest.raises(AssertionError, match=r"\w{3}"):
-        attempt(k, answer)
+        attempt(definitions(), answer, EXERCISES[k - 1][1].source)
 
 
 def test_the_loss_of_exercise_2_is_cross_entropy():

@@ -6,7 +6,7 @@ import nbformat
 import numpy as np
 import papermill
 import pytest
-from lessons import answers, cells
+from lessons import answers, attempt, cells
 from PIL import Image
 from test_notebooks import PARAMETERS, hidden_errors
 
@@ -140,15 +140,6 @@ WRONG = {
 }  # fmt: skip
 
 
-def attempt(k, answer):
-    """Runs the answer and then the check of exercise k, as a reader would; gives what it prints."""
-    space, printed = definitions(), []
-    space["print"] = lambda *words: printed.append(" ".join(map(str, words)))
-    for source in (answer, CHECKS[k - 1]):
-        exec(compile(source, f"exercise {k}", "exec"), space)
-    return printed[-1]
-
-
 def test_every_exercise_is_here():
     assert len(CHECKS) == len(ANSWERS) == len(WRONG) == 3
     assert cells(SOLUTIONS, "check") == CHECKS
@@ -158,12 +149,12 @@ def test_every_exercise_is_here():
 
 @pytest.mark.parametrize("k", WRONG)
 def test_an_exercise_waits_for_its_answer(k):
-    assert attempt(k, answers(NOTEBOOK)[k - 1]).startswith("Not yet")
+    assert attempt(definitions(), answers(NOTEBOOK)[k - 1], CHECKS[k - 1]).startswith("Not yet")
 
 
 @pytest.mark.parametrize("k", WRONG)
 def test_the_worked_answer_passes_the_very_same_check(k):
-    assert attempt(k, ANSWERS[k - 1]).startswith("Right")
+    assert attempt(definitions(), ANSWERS[k - 1], CHECKS[k - 1]).startswith("Right")
 
 
 @pytest.mark.parametrize("k, how", [(k, how) for k, tries in WRONG.items() for how in tries])
@@ -171,7 +162,7 @@ def test_a_wrong_answer_is_told_what_is_wrong(k, how):
     answer, told = WRONG[k][how]
     assert answer not in ANSWERS
     with pytest.raises(AssertionError, match=told):
-        attempt(k, answer)
+        attempt(definitions(), answer, CHECKS[k - 1])
 
 
 def test_a_square_is_what_the_loader_takes():

@@ -25,14 +25,14 @@ import torch
 from PIL import Image
 from recipes import Budget, OutOfTime
 from safetensors.torch import load_file
+from trainings import SAMPLES, Judge
 
 import animlab
-from animlab.metrics import frechet_distance, label_influence, load_features
 from animlab.presets import PRESETS, Preset
 
 ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "data" / "recipes"
-WIDTH, STEPS, SAMPLES, COLUMNS = 0.25, 1500, 1500, 16
+WIDTH, STEPS, COLUMNS = 0.25, 1500, 16
 MODERN, N_Z = PRESETS["modern"], 4
 
 # change: (preset, n_z)
@@ -49,23 +49,6 @@ CHANGES: dict[str, tuple[Preset, int]] = {
     "`stable`, for the same time": (PRESETS["stable"], N_Z),
 }
 NO_AVERAGE = "no running average"
-
-
-class Judge:
-    """Distance to real frames, and influence of each label, of a model."""
-
-    def __init__(self, clips: animlab.Clips) -> None:
-        self.features = load_features("efficientnet-lite0")
-        rows = np.random.default_rng(0).choice(len(clips), SAMPLES, replace=False)
-        self.real = self.features(clips.frames[np.sort(rows)])
-
-    def __call__(self, model: animlab.Model) -> dict[str, object]:
-        fakes = model.frames(model.space.sample(SAMPLES, torch.Generator().manual_seed(0)))
-        found = label_influence(model.generator, pairs=256)
-        return {
-            "FD": round(float(frechet_distance(self.real, self.features(fakes))), 2),
-            "influence": {name: [round(value.strength, 4), round(value.focus, 4)] for name, value in found.items()},
-        }
 
 
 def main() -> None:
@@ -114,16 +97,21 @@ def run(change: str, seed: int, clips: animlab.Clips, judge: Judge, folder: Path
         "losses": {name: round(value, 4) for name, value in found.losses.items()},
     }
     draw(found.model, folder / "random.png")
-    rows = [row | judge(found.model)]
+    rows = [row | judged(judge, found.model)]
     if change == "none":
         tensors = load_file(next(folder.glob("*.safetensors")))
         prefix = "training.generator."
         newest = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
         found.model.generator.load_state_dict(newest)
         draw(found.model, folder / "newest.png")
-        rows.append(row | {"change": NO_AVERAGE} | judge(found.model))
+        rows.append(row | {"change": NO_AVERAGE} | judged(judge, found.model))
     print(json.dumps(rows, ensure_ascii=False), flush=True)
     return rows
+
+
+def judged(judge: Judge, model: animlab.Model) -> dict[str, object]:
+    distance, influence, _ = judge(model, pairs=256)
+    return {"FD": round(distance, 2), "influence": influence}
 
 
 def seconds_of_modern(out: Path, seed: int) -> float:

