@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 ABSENT = [
-    "dask", "distributed", "efficientnet_lite_pytorch", "efficientnet_pytorch", "filelock", "h5py", "imageio_ffmpeg",
+    "dask", "distributed", "efficientnet_lite_pytorch", "efficientnet_pytorch", "h5py", "imageio_ffmpeg",
     "IPython", "ipywidgets", "jupyterlab", "nbformat", "nbval", "papermill", "playwright", "pooch", "tensorboard",
     "torch_fidelity",
 ]  # fmt: skip
