@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from .checks import real
+from .checks import frames_of, real, whole
 
 MOVIE_WIDTH = 256  # a 64-pixel movie is a stamp in most players, so movies are enlarged to at least this width
 GAP = 2  # white pixels between the frames of a filmstrip
+MOST_GAP = 1000
 SLOWEST = 0.1  # frames a second
 # GIF counts in hundredths of a second, and players take what is shown for less than two of them for a mistake, and show
 # it for ten; the younger formats are played by the same rule.
@@ -140,10 +141,13 @@ def _replace(path: Path, write: Callable[[Path], object]) -> None:
 def filmstrip(clips: np.ndarray | Sequence[np.ndarray], gap: int = GAP) -> np.ndarray:
     """One picture, uint8 (height, width, 3): a row a clip, its frames from left to right, white gaps between them.
 
-    clips: one clip (frames, H, W, C) or several, equal in H, W and C; a shorter one leaves its row's end white.
+    clips: one clip (frames, H, W, C) or several, equal in H, W and C; a shorter one leaves its row's end white. gap: in
+    pixels, 0 to 1,000. Raises ValueError for what are no such clips, or are not of one size.
     """
-    rows = [clips] if isinstance(clips, np.ndarray) and clips.ndim == 4 else clips
-    rows = [_checked(clip) for clip in rows]
+    gap = whole("gap", gap, 0, MOST_GAP)
+    if isinstance(clips, np.ndarray) and clips.ndim < 5:
+        clips = [clips]
+    rows = [_checked(clip) for clip in clips]
     sizes = {row.shape[1:] for row in rows}
     if len(sizes) != 1:
         raise ValueError(f"A filmstrip needs clips of one frame size, got {sorted(sizes) or 'no clips'}.")
@@ -165,8 +169,7 @@ def to_png(frame: np.ndarray) -> bytes:
 
 def _checked(clip: np.ndarray) -> np.ndarray:
     clip = np.asarray(clip)
-    if clip.dtype != np.uint8 or clip.ndim != 4 or clip.shape[3] not in (1, 3) or clip.size == 0:
-        raise ValueError(f"A clip is uint8 (frames, H, W, 1 or 3), got {clip.dtype} of shape {clip.shape}.")
+    frames_of("A clip", clip)
     return clip
 
 

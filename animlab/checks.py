@@ -53,6 +53,47 @@ def instance(name: str, value: Any, kind: type) -> None:
         raise TypeError(f"{name}, got {shown(value) if isinstance(value, type) else type(value).__name__}.")
 
 
+def seed_of(value: Any) -> int:
+    """A seed as an int; ValueError for what NumPy's, PyTorch's and scikit-learn's generators do not all take."""
+    return whole("seed", value, 0, 2**32 - 1)
+
+
+def frames_of(
+    what: str, frames: Any, least: int = 1, size: tuple[int, int] | None = None, channels: tuple[int, ...] = (1, 3)
+) -> None:
+    """ValueError unless these are frames, uint8 (N, H, W, C).
+
+    what: begins the message. least: how many frames there have to be. size: the only (H, W) that will do, None for any.
+    channels: the C that will do, none for any.
+    """
+    if (
+        not isinstance(frames, np.ndarray)
+        or frames.dtype != np.uint8
+        or frames.ndim != 4
+        or len(frames) < least
+        or not frames[:1].size
+        or (size and frames.shape[1:3] != size)
+        or (channels and frames.shape[3] not in channels)
+    ):
+        n = "N" if least == 1 else f"N of at least {least}"
+        h, w = size or ("H", "W")
+        c = " or ".join(map(str, channels)) or "C"
+        raise ValueError(f"{what} must be uint8 frames ({n}, {h}, {w}, {c}), got {kind(frames)}.")
+
+
+def kind(value: Any) -> str:
+    """What a value is, in a message: an array's type and shape, anything else as it is shown."""
+    if hasattr(value, "dtype") and hasattr(value, "shape"):
+        return f"{value.dtype} {tuple(value.shape)}"
+    return shown(value)
+
+
+def offers(what: str, value: Any, *names: str) -> None:
+    """TypeError unless a value has what is asked of it. what: what takes it, and where it comes from."""
+    if not all(hasattr(value, name) for name in names):
+        raise TypeError(f"{what}, got {kind(value)}.")
+
+
 def shown(value: Any) -> str:
     """A value in a message: on one line, and short whatever it is."""
     return " ".join(reprlib.repr(value).split())

@@ -11,7 +11,7 @@ from skimage.metrics import structural_similarity
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .checks import shown, whole
+from .checks import instance, kind, seed_of, whole
 from .frames import to_tensor
 from .labels import Labels
 from .metrics.images import PEAK, WINDOW, psnr
@@ -62,11 +62,12 @@ def invert(
 
     Source: Zhu et al., Generative visual manipulation on the natural image manifold, ECCV 2016.
     """
-    steps = whole("steps", steps, 2)
+    instance("invert takes a Model, such as animlab.load gives", model, Model)
+    steps, seed = whole("steps", steps, 2), seed_of(seed)
     channels = model.generator.channels
     if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8 or picture.shape != (64, 64, channels):
         raise ValueError(
-            f"This model redraws a picture uint8 (64, 64, {channels}), got {_kind(picture)}: "
+            f"This model redraws a picture uint8 (64, 64, {channels}), got {kind(picture)}: "
             "load_dataset('folder', root=…) makes such frames of your own pictures."
         )
     known = _checked_mask(known)
@@ -121,11 +122,7 @@ def _checked_mask(known: np.ndarray | None) -> np.ndarray:
     if known is None:
         return np.ones((64, 64), bool)
     if not isinstance(known, np.ndarray) or known.dtype not in (bool, np.uint8) or known.shape != (64, 64):
-        raise ValueError(f"known is bool or uint8 (64, 64), true where the picture is known, got {_kind(known)}.")
+        raise ValueError(f"known is bool or uint8 (64, 64), true where the picture is known, got {kind(known)}.")
     if not known.any():
         raise ValueError("known is false everywhere: nothing of the picture is left to redraw.")
     return known.astype(bool)
-
-
-def _kind(value: object) -> str:
-    return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else shown(value)

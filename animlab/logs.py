@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .animation import filmstrip
+from .checks import whole
 from .training import Callback, Record
 
 
@@ -24,7 +25,7 @@ class TensorBoard(Callback):
             from torch.utils.tensorboard import SummaryWriter
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError("TensorBoard logs need the package: pip install tensorboard") from error
-        self.writer, self.every = SummaryWriter(str(folder)), every
+        self.writer, self.every = SummaryWriter(str(Path(folder).expanduser())), whole("every", every, 1)
 
     def on_step(self, record: Record) -> None:
         if record.step % self.every == 0:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .checks import instance
+from .checks import frames_of, instance
 from .frames import to_tensor, to_uint8
 from .labels import Labels, LabelSpace
 from .networks import Network
@@ -54,6 +54,9 @@ class Model:
         instance("Model.frames takes Labels, such as model.space.still gives", labels, Labels)
         if not len(labels):
             raise ValueError("Model.frames needs at least one row of labels, got none.")
+        if not len(labels.z) == len(labels.d) == len(labels.c):
+            counts = f"{len(labels.z)}, {len(labels.d)} and {len(labels.c)}"
+            raise ValueError(f"z, d and c of labels need as many rows each, got {counts}.")
         if not all(part.isfinite().all() for part in (labels.z, labels.d, labels.c)):
             raise ValueError("Model.frames takes labels that are finite numbers, got some that are not.")
         sizes = tuple(part.shape[1] for part in (labels.z, labels.d, labels.c))
@@ -103,6 +106,8 @@ class Model:
         space, legs = self.space, []
         for j in js:
             space.check_c(j)
+        if labels is not None:
+            instance("animate(labels=…) takes Labels, such as animlab.invert finds", labels, Labels)
         if labels is not None and len(labels) != 1:
             raise ValueError(f"An animation sets out from one row of labels, got {len(labels)}.")
         for at in [space.still(one_d, seed=seed) for one_d in ds] if labels is None else [labels]:
@@ -123,10 +128,7 @@ class Model:
         if self.discriminator is None:
             raise ValueError("This model was saved without its discriminator, so it cannot read labels off frames.")
         channels = self.discriminator.channels
-        if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[1:] != (64, 64, channels) or not len(frames):
-            raise ValueError(
-                f"This model reads uint8 frames (N, 64, 64, {channels}), got {frames.dtype} {frames.shape}."
-            )
+        frames_of("What this model reads", frames, size=(64, 64), channels=(channels,))
         device = next(self.discriminator.parameters()).device
         training, parts = self.discriminator.training, []
         self.discriminator.eval()

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from .animation import GAP, filmstrip
+from .checks import instance, real
 from .labels import LabelSpace
 from .metrics import Influence
 from .model import Model
@@ -103,6 +104,8 @@ def show_moving(
     clips: name → uint8 (frames, H, W, C), C 1 or 3. alt: what is seen, for readers who cannot. fps: frames per second.
     width: of each on the page, in pixels. back: whether a clip runs back to its first frame or springs there.
     """
+    instance("show_moving takes clips by their names", clips, Mapping)
+    fps = real("fps, the frames per second,", fps, 0.1, 50)
     return Moving({name: _packed(clip, fps, back) for name, clip in clips.items()}, alt, width)
 
 
@@ -118,6 +121,7 @@ def _packed(clip: np.ndarray, fps: float, back: bool) -> bytes:
 
 def sweep_grid(model: Model, alt: str = "", d: int = 0, seed: int = 0, columns: int = 9, title: str = "") -> Picture:
     """What each continuous label does: a row a c_j, which goes from 0 to 1 along it while the others stay at 0.5."""
+    instance("sweep_grid takes a Model, such as animlab.load gives", model, Model)
     n_c = model.space.n_c
     if n_c == 0:
         raise ValueError("This model has no continuous label to sweep.")

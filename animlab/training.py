@@ -21,7 +21,7 @@ from . import checkpoints
 from .backend.device import Precision, choose_precision, keep_freed_memory, memory_errors
 from .backend.distributed import Processes
 from .backend.signals import interrupts
-from .checks import flag, instance, real, shown, whole
+from .checks import flag, frames_of, instance, real, shown, whole
 from .datasets import Clips
 from .labels import LabelSpace
 from .model import Model
@@ -353,11 +353,7 @@ def _numbers(burst: list[dict[str, Any]]) -> list[dict[str, float]]:
 def check_clips(clips: Clips) -> None:
     """TypeError where these are no Clips, ValueError where theirs are not frames to train on."""
     instance("Training takes Clips, such as load_dataset gives", clips, Clips)
-    frames = clips.frames
-    if frames.ndim != 4 or frames.shape[1:3] != (64, 64) or frames.shape[3] not in (1, 3) or frames.dtype != np.uint8:
-        raise ValueError(f"Training takes uint8 frames (N, 64, 64, 1 or 3), got {frames.dtype} {frames.shape}.")
-    if len(frames) == 0:
-        raise ValueError("Training needs at least one frame, got none.")
+    frames_of("What a model trains on", clips.frames, size=(64, 64))
 
 
 def _check(space: LabelSpace, preset: Preset, processes: int) -> None:

@@ -90,7 +90,7 @@ def test_no_window_reaches_over_the_end_of_a_clip():
     assert best_match(across, clips).start in (0, 6)
     with pytest.raises(ValueError, match="7 frames long"):
         best_match(np.zeros((7, 16, 16, 3), np.uint8), clips)
-    with pytest.raises(ValueError, match=r"uint8 \(T, 16, 16, 3\), got float64"):
+    with pytest.raises(ValueError, match=r"uint8 frames \(N, 16, 16, 3\), got float64"):
         best_match(across / 255, clips)
 
 

@@ -197,7 +197,7 @@ def test_order_shows_in_c_and_not_in_the_pictures(model):
 
 
 def test_inversion_refuses_what_the_model_cannot_draw(model):
-    with pytest.raises(ValueError, match=r"\(T, 64, 64, 3\), got uint8 \(4, 64, 64, 1\)"):
+    with pytest.raises(ValueError, match=r"\(N, 64, 64, 3\), got uint8 \(4, 64, 64, 1\)"):
         invert(model, np.zeros((4, 64, 64, 1), np.uint8))
     with pytest.raises(ValueError, match="at least two steps"):
         invert(model, np.zeros((4, 64, 64, 3), np.uint8), steps=1)

@@ -68,7 +68,7 @@ def load_dataset(
     FileNotFoundError where `root` holds no such data, another OSError where the disk is full or fails, MemoryError
     where the memory does not suffice, RuntimeError where a video needs an ffmpeg that is missing or too old.
     """
-    plain = name.removesuffix(SYNTHETIC)
+    plain = name.removesuffix(SYNTHETIC) if isinstance(name, str) else ""
     entry = REGISTRY.get(plain)
     if entry is None or (entry.synthetic is None and name != plain):
         endings = {each: ("", SYNTHETIC) if one.synthetic else ("",) for each, one in REGISTRY.items()}

@@ -205,7 +205,7 @@ def precision_recall(fake: np.ndarray, real: np.ndarray, k: int = 3) -> Precisio
 
     Source: Kynkäänniemi et al., "Improved precision and recall metric for assessing generative models", NeurIPS 2019.
     """
-    fake, real = _checked(fake), _checked(real)
+    fake, real, k = _checked(fake), _checked(real), whole("k", k, 1)
     _same_size(fake, real)
     if not 1 <= k < min(len(fake), len(real)):
         raise ValueError(f"k is 1 to one less than the smaller set, here {min(len(fake), len(real))}, got {k}.")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..checks import whole
+from ..checks import offers, seed_of, whole
 from ..datasets.clips import Clips
 from ..model import BATCH, Model
 from .distances import Statistics, frechet_distance, inception_score, kernel_distance, precision_recall
@@ -43,7 +43,9 @@ def evaluate(
 
     Raises ValueError where the clips have fewer than 2n frames, or n is below 20.
     """
-    frames = whole("frames", frames, 0)
+    frames, seed = whole("frames", frames, 0), seed_of(seed)
+    offers("evaluate takes a Model, such as animlab.load gives", model, "space", "frames")
+    offers("evaluate takes Clips, such as load_dataset gives", clips, "frames", "clips")
     if frames < 20:
         raise ValueError(f"An evaluation needs at least 20 frames, got {frames}; fewer than 1,000 say little.")
     if len(clips) < 2 * frames:
@@ -52,6 +54,7 @@ def evaluate(
             f"ask for frames={len(clips) // 2} at most."
         )
     look = load_features(features, progress=progress) if isinstance(features, str) else features
+    offers("features must be a name or what load_features gives", look, "read")
     rng = np.random.default_rng(seed)
     rows = rng.choice(len(clips), 2 * frames, replace=False)
     real, other = (look.read(Rows(clips.frames, np.sort(half)), progress) for half in (rows[:frames], rows[frames:]))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from ..checks import frames_of
+
 PEAK = 255  # of uint8
 WINDOW = 7  # pixels a side: scikit-image's, for SSIM
 
@@ -49,14 +51,7 @@ def ssim(clip: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def _check(clip: np.ndarray, truth: np.ndarray) -> None:
-    if (
-        not clip.size
-        or clip.shape != truth.shape
-        or clip.ndim != 4
-        or clip.dtype != np.uint8
-        or truth.dtype != np.uint8
-    ):
-        raise ValueError(
-            "PSNR and SSIM compare two uint8 clips of one shape (T, H, W, C), "
-            f"got {clip.dtype} {clip.shape} and {truth.dtype} {truth.shape}."
-        )
+    for each in (clip, truth):
+        frames_of("What PSNR and SSIM compare", each, channels=())
+    if clip.shape != truth.shape:
+        raise ValueError(f"PSNR and SSIM compare two clips of one shape, got {clip.shape} and {truth.shape}.")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..checks import whole
+from ..checks import frames_of, instance, kind, seed_of, whole
 from ..frames import to_tensor
 from ..labels import Labels, LabelSpace
 from ..networks import Network
@@ -64,8 +64,9 @@ def label_influence(generator: Network, pairs: int = 256, seed: int = 0) -> dict
     pairs: how many random labels each is tried from. A model with one d has no "d" in the answer, one without z no "z".
     """
     pairs = whole("pairs", pairs, 1)
+    instance("label_influence takes a generator, such as model.generator", generator, Network)
     space = generator.space
-    rng = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed_of(seed))
     base, other = space.sample(pairs, rng), space.sample(pairs, rng)
     was_training = generator.training
     generator.eval()
@@ -99,11 +100,16 @@ def real_influence(frames: np.ndarray, clips: np.ndarray, gap: int = 8, pairs: i
     frames: uint8 (N, H, W, C); clips: one row a clip with "start" and "length". The measure to hold label_influence
     against. Raises ValueError where no clip is longer than `gap`, 1 or more.
     """
+    frames_of("The real ones", frames, channels=())
     gap, pairs = whole("gap", gap, 1), whole("pairs", pairs, 1)
+    if not isinstance(clips, np.ndarray) or not {"start", "length"} <= set(clips.dtype.names or ()):
+        raise ValueError(f"clips must be a table of clips with their start and length, got {kind(clips)}.")
+    if (clips["start"] + clips["length"] > len(frames)).any():
+        raise ValueError(f"The table's clips go beyond the {len(frames):,} frames that were given.")
     firsts = [np.arange(row["start"], row["start"] + row["length"] - gap) for row in clips if row["length"] > gap]
     if not firsts:
         raise ValueError(f"No clip is longer than {gap} frames, so no two frames are {gap} apart.")
     starts = np.concatenate(firsts)
     if len(starts) > pairs:
-        starts = np.sort(np.random.default_rng(seed).choice(starts, pairs, replace=False))
+        starts = np.sort(np.random.default_rng(seed_of(seed)).choice(starts, pairs, replace=False))
     return influence(to_tensor(frames[starts]), to_tensor(frames[starts + gap]))

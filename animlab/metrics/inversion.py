@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..checks import frames_of, instance, seed_of
 from ..frames import to_tensor, to_uint8
 from ..labels import Labels
 from ..model import Model
@@ -67,7 +68,9 @@ def invert(model: Model, clip: np.ndarray, steps: int = 60, seed: int = 0) -> In
 
     clip: uint8 (T, H, W, C). The same seed gives the same answer. Raises ValueError where the model draws other frames.
     """
+    instance("invert takes a Model, such as animlab.load gives", model, Model)
     check_task(clip, model.generator.channels, steps)
+    seed = seed_of(seed)
     device = next(model.generator.parameters()).device
     target = to_tensor(clip, device)
     z, c = _starts(model, target, torch.Generator().manual_seed(seed))  # (n_d, n_z), (n_d, T, n_c)
@@ -85,10 +88,7 @@ def invert(model: Model, clip: np.ndarray, steps: int = 60, seed: int = 0) -> In
 
 def check_task(clip: np.ndarray, channels: int, steps: int) -> None:
     """ValueError unless this is a clip for a model of so many channels to invert, in steps enough."""
-    if clip.dtype != np.uint8 or clip.ndim != 4 or clip.shape[1:] != (64, 64, channels):
-        raise ValueError(
-            f"A clip for this model to redraw is uint8 (T, 64, 64, {channels}), got {clip.dtype} {clip.shape}."
-        )
+    frames_of("A clip for this model to redraw", clip, size=(64, 64), channels=(channels,))
     if steps < 2:
         raise ValueError(f"Redrawing takes at least two steps, one to choose d and one to go on, got steps={steps}.")
 

@@ -13,7 +13,7 @@ from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.metrics import adjusted_rand_score, mutual_info_score, normalized_mutual_info_score
 from sklearn.svm import LinearSVC
 
-from ..checks import whole
+from ..checks import frames_of, instance, seed_of, whole
 from ..labels import Labels
 from ..networks import Network
 
@@ -92,6 +92,8 @@ def agreement(d: np.ndarray, truth: np.ndarray) -> Agreement:
     if d.shape != truth.shape or d.ndim != 1 or not d.size:
         raise ValueError(f"agreement compares two rows of labels (N,), N at least 1, got {d.shape} and {truth.shape}.")
     for name, labels in (("d", d), ("truth", truth)):
+        if labels.dtype.kind not in "biufUSO":
+            raise ValueError(f"{name} must hold whole numbers or names of kinds, got {labels.dtype}.")
         if labels.dtype.kind == "f" and not np.isfinite(labels).all():
             raise ValueError(f"{name} holds labels that are not finite, which are of no kind.")
     return Agreement(float(normalized_mutual_info_score(truth, d)), float(adjusted_rand_score(truth, d)))
@@ -143,6 +145,7 @@ def dci(codes: np.ndarray, factors: np.ndarray, seed: int = 0) -> DCI:
     codes, factors = _checked(codes, factors)
     if len(codes) < 20:
         raise ValueError(f"dci needs at least 20 rows, got {len(codes)}.")
+    seed = seed_of(seed)
     order = np.random.default_rng(seed).permutation(len(codes))
     train, test = order[::2], order[1::2]
     importance, informed = [], []
@@ -189,8 +192,9 @@ def settling(generator: Network, labels: int = 64, steps: int = 5, seed: int = 0
     paper's Fig. 5.
     """
     labels, steps = whole("labels", labels, 1), whole("steps", steps, 1)
+    instance("settling takes a generator, such as model.generator", generator, Network)
     space = generator.space
-    base = space.sample(labels, torch.Generator().manual_seed(seed))
+    base = space.sample(labels, torch.Generator().manual_seed(seed_of(seed)))
     device = next(generator.parameters()).device
     was_training = generator.training
     generator.eval()
@@ -213,8 +217,7 @@ def settling(generator: Network, labels: int = 64, steps: int = 5, seed: int = 0
 
 
 def _check_sweep(frames: np.ndarray) -> None:
-    if frames.dtype != np.uint8 or frames.ndim != 4 or len(frames) < 3 or not frames.size:
-        raise ValueError(f"A sweep is uint8 (at least 3 frames, H, W, C), got {frames.dtype} {frames.shape}.")
+    frames_of("A sweep", frames, least=3, channels=())
 
 
 def _rms(differences: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import mannwhitneyu
 
-from ..checks import whole
+from ..checks import frames_of, instance, whole
 from ..datasets import Clips
 
 BLOCK = 4
@@ -41,6 +41,7 @@ class Matcher:
     """
 
     def __init__(self, clips: Clips) -> None:
+        instance("Matcher looks through Clips, such as load_dataset gives", clips, Clips)
         self.clips = clips
         height, width, channels = clips.frames.shape[1:]
         self.bounds = np.empty((len(clips), height * width * channels // BLOCK**2 + 1), np.float32)
@@ -54,11 +55,7 @@ class Matcher:
         Raises ValueError where the frames are not like the real ones, or no clip is long enough.
         """
         height, width, channels = self.clips.frames.shape[1:]
-        if animation.dtype != np.uint8 or animation.ndim != 4 or animation.shape[1:] != (height, width, channels):
-            raise ValueError(
-                f"An animation to match with {self.clips!r} is uint8 (T, {height}, {width}, {channels}), "
-                f"got {animation.dtype} {animation.shape}."
-            )
+        frames_of(f"An animation to match with {self.clips!r}", animation, 1, (height, width), (channels,))
         length = len(animation)
         starts, owners = self._windows(length, without_take)
         mine = _bounds(animation)
@@ -102,8 +99,7 @@ def nearest_frames(
     frames: uint8 (N, H, W, C). clips: where to look, or a Matcher that has been made for it. takes: for each frame, a
     recording to leave out.
     """
-    if not len(frames):
-        raise ValueError("There are no frames to find the nearest of.")
+    frames_of("What the nearest frames are looked for", frames, channels=())
     matcher = clips if isinstance(clips, Matcher) else Matcher(clips)
     left_out = left_out_takes(takes, len(frames))
     found = [matcher(frame[None], take) for frame, take in zip(frames, left_out)]

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from ..checks import whole
+from ..checks import frames_of, kind, offers, seed_of, whole
 from ..datasets import Clips
 from ..labels import Labels
 from ..model import Model
@@ -86,6 +86,7 @@ class AnimationProtocol:
         self.clips, self.matcher = clips, Matcher(clips)
         self.features = load_features(features, progress=False) if isinstance(features, str) else features
         self.seed = seed
+        real_frames, seed = whole("real_frames", real_frames, 1), seed_of(seed)
         rows = np.random.default_rng(seed).choice(len(clips), min(real_frames, len(clips)), replace=False)
         self.statistics: Statistics = self.features.statistics(Rows(clips.frames, np.sort(rows)), progress)
 
@@ -147,8 +148,9 @@ class AnimationProtocol:
 def random_sweeps(model: Model, length: int, count: int, seed: int = 0) -> np.ndarray:
     """Animations to score: random z, d and c; one random c_j goes from 0 to 1. uint8 (count, length, H, W, C)."""
     length, count = whole("length", length, 1), whole("count", count, 1)
+    offers("random_sweeps takes a Model, such as animlab.load gives", model, "space", "frames")
     space = model.space
-    rng = torch.Generator().manual_seed(seed)
+    rng = torch.Generator().manual_seed(seed_of(seed))
     base = space.sample(count, rng)
     moving = torch.randint(max(1, space.n_c), (count,), generator=rng)
     c = base.c.repeat_interleave(length, 0).unflatten(0, (count, length))
@@ -220,9 +222,13 @@ def inversion_protocol(model: Model | Inverter, clips: np.ndarray, steps: int = 
     Nothing is chosen to suit the model: every clip counts, and leaving out whole kinds of motion shows. See `invert`
     for how labels are found. A ten-frame clip of the actions takes a few seconds on a CPU.
     """
-    if clips.ndim != 5 or clips.shape[1] < 3 or clips.dtype != np.uint8 or not clips.size:
-        raise ValueError(f"Clips to redraw are uint8 (Q, at least 3 frames, H, W, C), got {clips.dtype} {clips.shape}.")
-    steps = whole("steps", steps, 1)
+    if not isinstance(clips, np.ndarray) or clips.ndim != 5 or not len(clips):
+        raise ValueError(f"Clips to redraw must be uint8 (Q, at least 3 frames, H, W, C), got {kind(clips)}.")
+    for clip in clips:
+        frames_of("Each clip to redraw", clip, least=3)
+    steps, seed = whole("steps", steps, 2), seed_of(seed)
+    if not isinstance(model, Model):
+        offers("inversion_protocol takes a Model, or a ClipGAN", model, "invert")
     found = tuple(
         invert(model, clip, steps, seed) if isinstance(model, Model) else model.invert(clip, steps, seed)
         for clip in clips

@@ -1,0 +1,204 @@
+"""Every public function with odd arguments: it returns something right, or refuses in one sentence of its own.
+
+`make fuzz` tries a hundred times as many as the tests do, and others each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from test_fuzz import budget, is_one_sentence, others, values
+
+import animlab
+from animlab import Labels, LabelSpace, Preset, metrics, plots
+
+DOCUMENTED = (ValueError, TypeError, OSError, MemoryError, animlab.TrainingDiverged)  # CheckpointError is a ValueError
+SPACE = LabelSpace(n_z=2, n_d=2, n_c=2)
+
+
+def picture_arrays(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+
+def odd_like(good: Any) -> st.SearchStrategy[Any]:
+    """Values that a caller might give in place of a good one: its neighbours in size, type and content, and junk."""
+    if isinstance(good, np.ndarray):
+        near = [
+            good[:0], good[:1], good[0], good[None], good[..., 0], good[::-1], good.astype(np.float32), good.tolist(),
+            good.astype(np.float32) + np.nan, good.astype(np.float64) * 1e300, good.astype(bool), good.astype(np.int64),
+            good.astype(object), good.astype("U4"), good.astype(complex), torch.tensor(good),
+            np.zeros_like(good), np.concatenate([good, good], axis=-1),
+        ]  # fmt: skip
+        return st.one_of(st.sampled_from(range(len(near))).map(near.__getitem__), others)
+    if isinstance(good, Labels):
+        near = [
+            good[:0], Labels(good.z, good.c, good.d), Labels(good.z * torch.nan, good.d, good.c),
+            Labels(good.z[:1], good.d, good.c), Labels(good.z, good.d[:, :1], good.c), good.z, (good.z, good.d, good.c),
+        ]  # fmt: skip
+        return st.one_of(st.sampled_from(near), others)
+    if isinstance(good, (bool, str, Path)) or good is None:
+        return st.one_of(st.sampled_from([str(good), "", "~", "a/b", "\0", "x" * 300, Path("y")]), values)
+    if isinstance(good, (list, tuple)):
+        return st.one_of(st.just([]), st.just(tuple(good)), st.lists(values, max_size=3), values)
+    return values
+
+
+@pytest.fixture(scope="module", autouse=True)
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Names that are odd become files here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("elsewhere"))
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
+CLIPS = animlab.load_dataset("shapes-synthetic", progress=False)
+CLIPS = animlab.Clips(CLIPS.frames[:64], CLIPS.clips[:2], "odd")
+MODEL = animlab.Model(*animlab.networks.build("paper", SPACE, width=0.05))
+FRAMES = np.asarray(CLIPS.frames[:8])
+CODES, FACTORS = np.random.default_rng(0).random((40, 2)), np.arange(80).reshape(40, 2) % 3
+FEATURES = np.random.default_rng(1).random((30, 4))
+FAST = {"progress": False, "device": "cpu"}
+
+CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
+    "fit": (
+        animlab.fit,
+        {
+            "clips": CLIPS,
+            "space": SPACE,
+            "preset": replace(animlab.PRESETS["stable"], batch=4),
+            "steps": 1,
+            "seed": 0,
+            "out": None,
+            "width": 0.05,
+            "start": None,
+            "seconds": None,
+            "precision": "fp32",
+            "device": "cpu",
+            "resume": False,
+            "callbacks": (),
+            "sample_every": 100,
+            "checkpoint_every": 500,
+            "keep": 0,
+            "progress": False,
+        },
+    ),
+    "baselines.fit": (
+        animlab.baselines.fit,
+        {
+            "clips": CLIPS,
+            "model": "mocogan",
+            "steps": 1,
+            "seed": 0,
+            "width": 0.05,
+            "seconds": None,
+            "precision": "fp32",
+            "resume": False,
+            "callbacks": (),
+            "sample_every": 100,
+            "checkpoint_every": 500,
+            "keep": 0,
+            **FAST,
+        },
+    ),
+    "Model.animate": (
+        MODEL.animate,
+        {"d": 0, "along": 0, "frames": 2, "seed": 0, "start": 0.0, "stop": 1.0, "labels": None},
+    ),
+    "Model.frames": (MODEL.frames, {"labels": SPACE.sample(2)}),
+    "Model.read": (MODEL.read, {"frames": FRAMES}),
+    "filmstrip": (animlab.filmstrip, {"clips": FRAMES, "gap": 2}),
+    "invert": (
+        animlab.invert,
+        {"model": MODEL, "picture": FRAMES[0], "known": None, "steps": 2, "seed": 0, "progress": False},
+    ),
+    "save": (animlab.save, {"model": MODEL, "path": "a.safetensors", "dtype": torch.float32}),
+    "load": (animlab.load, {"path": "pretrained/actions", "device": "cpu"}),
+    "export_player": (animlab.export_player, {"model": MODEL, "path": "a.html"}),
+    "load_dataset": (
+        animlab.load_dataset,
+        {"name": "shapes-synthetic", "root": None, "progress": False, "crop": False},
+    ),
+    "LabelPlayer": (animlab.LabelPlayer, {"model": MODEL, "d": 0, "seed": 0}),
+    "TensorBoard": (animlab.TensorBoard, {"folder": "board", "every": 10}),
+    "evaluate": (
+        metrics.evaluate,
+        {"model": MODEL, "clips": CLIPS, "frames": 20, "features": "auto", "seed": 0, "progress": False},
+    ),
+    "agreement": (metrics.agreement, {"d": FACTORS[:, 0], "truth": FACTORS[:, 1]}),
+    "animation_score": (metrics.animation_score, {"psnr": 20.0, "ssim": 0.5, "fid": 3.0, "alpha": 20.0, "beta": 1.0}),
+    "best_match": (metrics.best_match, {"animation": FRAMES, "clips": CLIPS, "without_take": None}),
+    "copying": (metrics.copying, {"samples": FRAMES, "train": CLIPS, "held_out": FRAMES, "takes": None}),
+    "nearest_frames": (metrics.nearest_frames, {"frames": FRAMES, "clips": CLIPS, "takes": None}),
+    "dci": (metrics.dci, {"codes": CODES, "factors": FACTORS, "seed": 0}),
+    "mig": (metrics.mig, {"codes": CODES, "factors": FACTORS}),
+    "sap": (metrics.sap, {"codes": CODES, "factors": FACTORS}),
+    "frechet_distance": (metrics.frechet_distance, {"x": FEATURES, "y": FEATURES + 1}),
+    "kernel_distance": (metrics.kernel_distance, {"x": FEATURES, "y": FEATURES + 1, "subsets": 2, "subset_size": 8}),
+    "inception_score": (
+        metrics.inception_score,
+        {"probabilities": FEATURES / FEATURES.sum(1, keepdims=True), "splits": 2},
+    ),
+    "precision_recall": (metrics.precision_recall, {"fake": FEATURES, "real": FEATURES + 0.1, "k": 3}),
+    "label_influence": (metrics.label_influence, {"generator": MODEL.generator, "pairs": 2, "seed": 0}),
+    "real_influence": (
+        metrics.real_influence,
+        {"frames": CLIPS.frames, "clips": CLIPS.clips, "gap": 8, "pairs": 4, "seed": 0},
+    ),
+    "settling": (metrics.settling, {"generator": MODEL.generator, "labels": 2, "steps": 2, "seed": 0}),
+    "monotonicity": (metrics.monotonicity, {"frames": FRAMES}),
+    "smoothness": (metrics.smoothness, {"frames": FRAMES}),
+    "psnr": (metrics.psnr, {"clip": FRAMES, "truth": FRAMES}),
+    "ssim": (metrics.ssim, {"clip": FRAMES, "truth": FRAMES}),
+    "random_sweeps": (metrics.random_sweeps, {"model": MODEL, "length": 2, "count": 2, "seed": 0}),
+    "inversion_protocol": (metrics.inversion_protocol, {"model": MODEL, "clips": FRAMES[None], "steps": 2, "seed": 0}),
+    "metrics.invert": (metrics.invert, {"model": MODEL, "clip": FRAMES, "steps": 2, "seed": 0}),
+    "show_frames": (plots.show_frames, {"clips": FRAMES, "alt": "frames", "rows": (), "columns": ()}),
+    "show_moving": (plots.show_moving, {"clips": {"a": FRAMES}, "alt": "frames", "fps": 10, "back": True}),
+    "sweep_grid": (plots.sweep_grid, {"model": MODEL, "alt": "frames", "d": 0, "seed": 0, "columns": 2, "title": ""}),
+}
+# How often or how much: more than this is right and would take all day.
+MOST = dict.fromkeys(["steps", "pairs", "labels", "count", "length", "columns", "subsets", "frames", "seconds"], 12) | {
+    "width": 0.3
+}
+
+
+def too_much(name: str, value: Any) -> bool:
+    try:
+        return float(value) > MOST[name]
+    except (KeyError, TypeError, ValueError):
+        return False
+    except OverflowError:
+        return name in MOST
+
+
+@pytest.mark.parametrize("name", CALLS)
+@budget(1)
+@given(data=st.data())
+def test_odd_arguments(name: str, data: st.DataObject) -> None:
+    function, good = CALLS[name]
+    changed = data.draw(st.sampled_from(sorted(good)))
+    value = data.draw(odd_like(good[changed]).filter(lambda value: not too_much(changed, value)))
+    try:
+        function(**good | {changed: value})
+    except DOCUMENTED as error:
+        assert is_one_sentence(error), error
+
+
+@budget(20)
+@given(st.sampled_from([field.name for field in fields(Preset)]), st.one_of(values, st.lists(values, max_size=3)))
+def test_odd_presets(name: str, value: Any) -> None:
+    try:
+        preset = replace(animlab.PRESETS["modern"], **{name: value})
+    except ValueError as error:
+        assert is_one_sentence(error) and name in str(error)
+        return
+    assert np.all(np.asarray(getattr(preset, name)) == np.asarray(value))
