@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
+import struct
 import subprocess
 import sys
 import tempfile
@@ -25,7 +27,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageSequence
 
-from animlab import LabelSpace, save_animation
+from animlab import CheckpointError, LabelSpace, Model, load, networks, save, save_animation
 from animlab.checks import real, whole
 
 EXAMPLES = int(os.environ.get("ANIMLAB_FUZZ", "20"))
@@ -202,9 +204,10 @@ resource.setrlimit(resource.RLIMIT_AS, (most, most))
 for line in sys.stdin:
     began = time.monotonic()
     try:
-        clips = load_dataset("folder", json.loads(line), progress=False)
+        name, path = json.loads(line)
+        clips = load_dataset(name, path, progress=False)
         said = ["", ""]
-        assert clips.frames.dtype == "uint8" and clips.frames.shape[1:] == (64, 64, 3) and len(clips) > 0
+        assert clips.frames.dtype == "uint8" and clips.frames.shape[1:] in ((64, 64, 1), (64, 64, 3)) and len(clips) > 0
         assert clips.clips["length"].sum() == len(clips)
         assert all(reason and reason.isprintable() for name, reason in clips.skipped), clips.skipped
     except BaseException as error:
@@ -214,7 +217,7 @@ for line in sys.stdin:
 
 
 @pytest.fixture(scope="module")
-def read(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path], tuple[str, str, float]]]:
+def read(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., tuple[str, str, float]]]:
     """Loads a folder or a file in a process of little memory: kinds of the exception, what it says, seconds."""
     if sys.platform != "linux":
         pytest.skip("the memory of a process is limited as Linux does it")
@@ -226,8 +229,8 @@ def read(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path], 
     ) as process:
         assert process.stdin is not None and process.stdout is not None
 
-        def ask(path: Path) -> tuple[str, str, float]:
-            process.stdin.write(json.dumps(str(path)) + "\n")
+        def ask(path: Path, name: str = "folder") -> tuple[str, str, float]:
+            process.stdin.write(json.dumps([name, str(path)]) + "\n")
             process.stdin.flush()
             answer = process.stdout.readline()
             assert answer, "the reader has died"
@@ -237,8 +240,8 @@ def read(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path], 
         process.stdin.close()
 
 
-def check_folder(read: Callable[[Path], tuple[str, str, float]], path: Path) -> None:
-    kinds, said, seconds = read(path)
+def check_folder(read: Callable[..., tuple[str, str, float]], path: Path, name: str = "folder") -> None:
+    kinds, said, seconds = read(path, name)
     assert seconds < SECONDS
     if kinds:
         assert kinds.split()[0] != "AssertionError" and {"ValueError", "OSError", "MemoryError"} & set(kinds.split())
@@ -274,7 +277,7 @@ def damaged(draw: st.DrawFn, whole: bytes) -> bytes:
 
 @budget(3)
 @given(st.data())
-def test_damaged_pictures(read: Callable[[Path], tuple[str, str, float]], data: st.DataObject) -> None:
+def test_damaged_pictures(read: Callable[..., tuple[str, str, float]], data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name in data.draw(st.sets(st.sampled_from(sorted(WHOLE)), min_size=1, max_size=3)):
             Path(folder, name).write_bytes(data.draw(damaged(WHOLE[name])))
@@ -290,7 +293,7 @@ members = st.one_of(
 
 @budget(3)
 @given(st.data())
-def test_damaged_archives(read: Callable[[Path], tuple[str, str, float]], data: st.DataObject) -> None:
+def test_damaged_archives(read: Callable[..., tuple[str, str, float]], data: st.DataObject) -> None:
     buffer = io.BytesIO()
     methods = [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
     with zipfile.ZipFile(buffer, "w", data.draw(st.sampled_from(methods))) as archive:
@@ -305,7 +308,7 @@ def test_damaged_archives(read: Callable[[Path], tuple[str, str, float]], data: 
 @budget(0.5)
 @given(st.data())
 def test_damaged_videos(
-    read: Callable[[Path], tuple[str, str, float]], films: list[tuple[str, bytes]], data: st.DataObject
+    read: Callable[..., tuple[str, str, float]], films: list[tuple[str, bytes]], data: st.DataObject
 ) -> None:
     name, whole_film = data.draw(st.sampled_from(films))
     with tempfile.TemporaryDirectory() as folder:
@@ -323,8 +326,70 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, bytes]]:
     ]
 
 
+def zipped_strips(names: list[str]) -> bytes:
+    strip, buffer = io.BytesIO(), io.BytesIO()
+    picture(64 * 4, 64).save(strip, "PNG")
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in names:
+            archive.writestr(name, strip.getvalue())
+    return buffer.getvalue()
+
+
+def saved(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+# The files of each published set, as small as they can be.
+PUBLISHED = {
+    "actions": {"actions.zip": zipped_strips(["actions/0/00000002.png", "actions/1/00000003.png"])},
+    "shapes": {"shapes.zip": zipped_strips(["shapes/0/00000000.png", "shapes/1/00000004.png"])},
+    "celeba": {"img_align_celeba.zip": zipped_strips(["img_align_celeba/000001.png", "img_align_celeba/000002.png"])},
+    "moving-mnist": {
+        "t10k-images-idx3-ubyte.gz": gzip.compress(struct.pack(">4i", 2051, 20, 28, 28) + bytes(range(245)) * 64),
+        "t10k-labels-idx1-ubyte.gz": gzip.compress(struct.pack(">2i", 2049, 20) + bytes(range(10)) * 2),
+    },
+    "moving-mnist ": {"mnist_test_seq.npy": saved(np.full((20, 2, 64, 64), 9, np.uint8))},
+}
+
+
+@budget(2)
+@given(st.data())
+def test_damaged_data_sets(read: Callable[..., tuple[str, str, float]], data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(sorted(PUBLISHED)))
+    with tempfile.TemporaryDirectory() as folder:
+        for file, content in PUBLISHED[name].items():
+            Path(folder, file).write_bytes(data.draw(damaged(content)))
+        check_folder(read, Path(folder), name.strip())
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, dict[str, torch.Tensor]]:
+    path = tmp_path_factory.mktemp("models") / "a.safetensors"
+    model = Model(*networks.build("paper", LabelSpace(1, 2, 1), width=0.02), {"seen": {"c0": "nods"}})
+    save(model, path)
+    return path.read_bytes(), model.generator.state_dict()
+
+
+@budget(10)
+@given(data=st.data())
+def test_damaged_checkpoints(checkpoint: tuple[bytes, dict[str, torch.Tensor]], data: st.DataObject) -> None:
+    """Damage is found, or has not touched the weights: what a card says in words may read otherwise."""
+    whole_file, weights = checkpoint
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "a.safetensors")
+        path.write_bytes(data.draw(damaged(whole_file)))
+        try:
+            found = load(path).generator.state_dict()
+        except (CheckpointError, OSError, MemoryError) as error:
+            assert is_one_sentence(error)
+            return
+    assert all(torch.equal(found[name], value) for name, value in weights.items()) and found.keys() == weights.keys()
+
+
 @budget(2)
 @given(st.one_of(st.text(max_size=20), st.sampled_from(["~", "\0", "~nobody/x", "a\nb", "x" * 5000, "/dev/zero", ""])))
-def test_any_text_as_the_name_of_a_folder(read: Callable[[Path], tuple[str, str, float]], name: str) -> None:
+def test_any_text_as_the_name_of_a_folder(read: Callable[..., tuple[str, str, float]], name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         check_folder(read, Path(name) if name in ("~nobody/x", "/dev/zero") else Path(folder, "x", name.lstrip("/")))

@@ -64,7 +64,7 @@ def test_a_callback_that_reads_leaves_the_training_as_it_was(run, clips):
     ("act", "says"),
     [
         (lambda m: m.frames(animlab.LabelSpace(3, 4, 5).still()), r"This model draws labels of .* = \(3, 4, 5\)\."),
-        (lambda m: m.read(np.zeros((2, 64, 64, 1), np.uint8)), r"this model reads .* uint8 frames \(N, 64, 64, 3\), "),
+        (lambda m: m.read(np.zeros((2, 64, 64, 1), np.uint8)), r"What this model reads .* \(N, 64, 64, 3\), "),
         (lambda m: m.read(np.zeros((2, 64, 64, 3))), r"What this model reads must be uint8 frames .* got float64 "),
         (lambda m: m.animate(along=[]), r"An animation needs at least one d and one c, got d=0, along=\[\]\."),
         (lambda m: m.animate(along=2), "c=2 is out of range"),

@@ -113,7 +113,7 @@ def _open_published(path: Path) -> np.ndarray:
     size = path.stat().st_size
     try:
         clips = np.lib.format.open_memmap(path, mode="r")
-    except (ValueError, EOFError, OSError) as error:
+    except Exception as error:  # NumPy lets through whatever Python's tokenizer and parser say of a header
         raise ValueError(f"{path} is no complete .npy file ({size} bytes): get it again") from error
     if clips.dtype != np.uint8 or clips.ndim != 4 or clips.shape[2:] != (SIZE, SIZE) or not clips.size:
         raise ValueError(
