@@ -5,7 +5,7 @@ Where to look:
 - labels, losses, presets, step: the paper's mathematics, from sampling z, d and c to the two-stage training step.
 - networks, augment: generators and discriminators, and what the discriminator is shown.
 - training, trainer, checkpoints, logs: the loop, what a step depends on, what is kept of it.
-- model, animation, inversion: a trained model, its pictures, and the labels of a picture that it is given.
+- model, animation, timeline, inversion: a trained model, its pictures and films, the labels of a picture of yours.
 - plots, widgets, web: figures, players, and the page without Python.
 - datasets, metrics, baselines, sweeps: frames, numbers, the models that the paper compares itself with, many runs.
 - backend: what makes all this fast on the machine at hand.
@@ -23,6 +23,7 @@ from .logs import TensorBoard
 from .model import Model
 from .networks import Discriminator, Generator
 from .presets import PRESETS, Preset
+from .timeline import Timeline
 from .trainer import TrainingDiverged
 from .training import Callback, Record, Run, fit
 
@@ -42,6 +43,7 @@ __all__ = [
     "Record",
     "Run",
     "TensorBoard",
+    "Timeline",
     "TrainingDiverged",
     "baselines",
     "export_player",

@@ -1,0 +1,168 @@
+"""Timeline: labels at chosen times, and the way from each to the next. What a Composer composes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+
+from .checks import flag, instance, real, shown, whole
+from .labels import FARTHEST, MOST_FRAMES, Labels, LabelSpace
+
+LONGEST = 600.0  # seconds of a timeline
+MOST_KEYS = 1000
+KIND = "animlab timeline"  # what the JSON of one says that it is
+
+# From the share of the time between two keys that has passed to the share of the way that is done; both 0 to 1.
+EASINGS: dict[str, Callable[[float], float]] = {
+    "smooth": lambda t: t * t * (3 - 2 * t),  # slow at both ends
+    "linear": lambda t: t,
+    "hold": lambda t: 0.0,  # stands still, then jumps
+}
+
+
+@dataclass(frozen=True)
+class Key:
+    """Labels at one time: at `time` (seconds) the picture is that of d, c and z.
+
+    ease: how it goes from here to the next key, one of EASINGS.
+    """
+
+    time: float
+    d: int
+    c: tuple[float, ...]
+    z: tuple[float, ...]
+    ease: str = "smooth"
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Keys at times, and all labels between them. It never changes: what edits it gives another one.
+
+    >>> space = animlab.LabelSpace(n_z=4, n_d=5, n_c=5)
+    >>> timeline = animlab.Timeline(space, seconds=3).with_key(0, space.still(d=0)).with_key(1.5, space.still(d=3))
+    >>> clip = model.frames(timeline.labels(36))  # at 12 frames a second
+    >>> animlab.save_animation(clip, "dissolve.gif", fps=12)
+
+    Between two keys z, d and c all go along a straight line, at a pace that the first key's easing sets; where the keys
+    differ in d, the one-hot vectors are blended, which is a dissolve.
+
+    space: the LabelSpace of the model to be drawn with. seconds: how long it is, 0.1 to 600. loop: the last key leads
+    back to the first, so that the clip can be repeated without a jump; otherwise the picture stands still before the
+    first key and after the last. keys: in any order, from 0 to `seconds`, no two at one time.
+
+    Raises ValueError for all else, and for a key whose labels do not fit the space.
+    """
+
+    space: LabelSpace
+    seconds: float = 4.0
+    loop: bool = True
+    keys: tuple[Key, ...] = ()
+
+    def __post_init__(self) -> None:
+        instance("A Timeline takes a LabelSpace, such as model.space", self.space, LabelSpace)
+        seconds = real("seconds, the length of a timeline,", self.seconds, 0.1, LONGEST)
+        keys = sorted((_checked(key, self.space) for key in self.keys), key=lambda key: key.time)
+        if len(keys) > MOST_KEYS:
+            raise ValueError(f"A timeline has at most {MOST_KEYS:,} keys, got {len(keys):,}.")
+        for key, following in pairwise(keys):
+            if key.time == following.time:
+                raise ValueError(f"A timeline has one key at a time, got two at {key.time:g} s.")
+        if keys and keys[-1].time > seconds:
+            raise ValueError(
+                f"A timeline of {seconds:g} s ends before its key at {keys[-1].time:g} s: make it longer, or take that "
+                "key out."
+            )
+        for name, value in {"seconds": seconds, "loop": flag("loop", self.loop), "keys": tuple(keys)}.items():
+            object.__setattr__(self, name, value)
+
+    def with_key(self, time: float, labels: Labels, ease: str = "smooth") -> Timeline:
+        """The same with a key at `time`, in place of one that is there. labels: one row, its d one-hot."""
+        instance("A key takes Labels, such as model.space.still gives", labels, Labels)
+        if len(labels) != 1:
+            raise ValueError(f"A key takes one row of labels, got {len(labels)}.")
+        d = labels.d[0].tolist()
+        if sorted(d) != [0.0] * (len(d) - 1) + [1.0]:
+            raise ValueError(f"A key takes labels of one d, got the blend {shown(d)}.")
+        key = Key(time, d.index(1), tuple(labels.c[0].tolist()), tuple(labels.z[0].tolist()), ease)
+        return replace(self, keys=(*(other for other in self.keys if other.time != time), key))
+
+    def without_key(self, time: float) -> Timeline:
+        """The same without its key at `time`; ValueError where there is none."""
+        if not any(key.time == time for key in self.keys):
+            raise ValueError(f"This timeline has no key at {shown(time)} s.")
+        return replace(self, keys=tuple(key for key in self.keys if key.time != time))
+
+    def at(self, times: Sequence[float] | np.ndarray) -> Labels:
+        """The labels at N times in seconds, clipped to the timeline: N rows, d blended. ValueError without a key."""
+        if not self.keys:
+            raise ValueError("This timeline has no key yet: there is nothing to draw.")
+        now = np.clip(np.asarray(times, float), 0, self.seconds)
+        keys = np.array([[*key.z, *np.eye(self.space.n_d)[key.d], *key.c] for key in self.keys])
+        starts = np.array([key.time for key in self.keys])
+        length = self.seconds if self.loop else 2 * self.seconds  # without a loop, what comes round is out of sight
+        first, last = (-1, 0) if self.loop else (0, -1)  # what stands before the first key, and after the last
+        keys = np.concatenate([keys[first][None], keys, keys[last][None]])
+        starts = np.array([starts[-1] - length, *starts, starts[0] + length])
+        eases = [self.keys[-1].ease, *(key.ease for key in self.keys)]
+
+        leg = np.clip(np.searchsorted(starts, now, "right") - 1, 0, len(eases) - 1)
+        takes = np.maximum(starts[leg + 1] - starts[leg], 1e-9)  # nothing, from a key at the end to one at 0
+        passed = (now - starts[leg]) / takes
+        done = np.array([EASINGS[eases[k]](share) for k, share in zip(leg, passed)])
+        rows = torch.from_numpy(keys[leg] + (keys[leg + 1] - keys[leg]) * done[:, None]).float()
+        return Labels(*rows.split([self.space.n_z, self.space.n_d, self.space.n_c], dim=1))
+
+    def labels(self, frames: int) -> Labels:
+        """`frames` rows at equal steps from 0 on: to the end, or in a loop to one step before it comes round."""
+        frames = whole("frames", frames, 1, MOST_FRAMES)
+        return self.at(np.linspace(0, self.seconds, frames, endpoint=not self.loop))
+
+    def to_json(self) -> str:
+        """As text, to be read by from_json and by the pages that export_player writes."""
+        content = {"kind": KIND, "space": asdict(self.space), "seconds": self.seconds, "loop": self.loop}
+        return json.dumps(content | {"keys": [asdict(key) for key in self.keys]}, indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Timeline:
+        """What to_json wrote. ValueError with one sentence for any other text, and for what no Timeline takes."""
+        try:
+            content = json.loads(text)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise ValueError(f"This is no timeline, for it is no JSON ({error}).") from None
+        if not isinstance(content, dict) or content.get("kind") != KIND:
+            raise ValueError(f"This is no timeline, for its JSON does not begin with the kind {KIND!r}.")
+        found = _object("A timeline", {name: value for name, value in content.items() if name != "kind"}, cls)
+        if not isinstance(found["keys"], list):
+            raise ValueError(f"A timeline's keys are a list […], got {shown(found['keys'])}.")
+        space = LabelSpace(**_object("A timeline's space", found["space"], LabelSpace))
+        keys = tuple(Key(**_object("A key", key, Key)) for key in found["keys"])
+        return cls(**found | {"space": space, "keys": keys})
+
+
+def _object(what: str, found: Any, kind: type) -> dict[str, Any]:
+    """A JSON object that has just the fields of a dataclass; ValueError for any other value."""
+    names = [field.name for field in fields(kind)]
+    if not isinstance(found, dict) or sorted(found) != sorted(names):
+        raise ValueError(f"{what} is an object of {', '.join(names)}, got {shown(found)}.")
+    return found
+
+
+def _checked(key: Key, space: LabelSpace) -> Key:
+    """The key in Python's own numbers; ValueError where it does not fit the space."""
+    instance("A Timeline's keys are Keys", key, Key)
+    space.check_d(key.d)
+    numbers = {}
+    for name, count in (("c", space.n_c), ("z", space.n_z)):
+        values = getattr(key, name)
+        if not isinstance(values, (list, tuple)) or len(values) != count:
+            raise ValueError(f"A key's {name} is a list of {count} numbers, got {shown(values)}.")
+        numbers[name] = tuple(real(f"A key's {name}", value, -FARTHEST, FARTHEST) for value in values)
+    if not isinstance(key.ease, str) or key.ease not in EASINGS:
+        raise ValueError(f"A key's ease is one of {', '.join(EASINGS)}, got {shown(key.ease)}.")
+    return Key(real("A key's time in seconds", key.time, 0, LONGEST), int(key.d), ease=key.ease, **numbers)
