@@ -32,6 +32,7 @@ __all__ = [
     "Callback",
     "CheckpointError",
     "Clips",
+    "Composer",
     "Discriminator",
     "Generator",
     "Inversion",
@@ -62,8 +63,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """What needs matplotlib, scikit-learn, SciPy or a notebook, and the page, is imported when first asked for."""
-    if name == "LabelPlayer":
-        return import_module(".widgets", __name__).LabelPlayer
+    if name in ("Composer", "LabelPlayer"):
+        return getattr(import_module(".widgets", __name__), name)
     if name == "export_player":
         return import_module(".web", __name__).export_player
     if name in ("Inversion", "invert"):

@@ -64,7 +64,7 @@ def save_animation(clip: np.ndarray, path: str | os.PathLike[str], fps: float = 
         )
     if kind == ".png":
         content = to_png(filmstrip(clip))
-        _replace(path, lambda part: part.write_bytes(content))
+        write_whole(path, lambda part: part.write_bytes(content))
         return
     fps = real(f"fps, the frames per second of a {kind},", fps, SLOWEST, FASTEST[kind])
     height, width = _enlarged_size(clip)
@@ -74,10 +74,10 @@ def save_animation(clip: np.ndarray, path: str | os.PathLike[str], fps: float = 
             "pixel enlarged to a square: save smaller frames, or a filmstrip as .png."
         )
     if kind == ".mp4":
-        _replace(path, lambda part: _write_mp4(clip, part, fps))
+        write_whole(path, lambda part: _write_mp4(clip, part, fps))
     else:
         movie = _packed(clip, kind, fps)
-        _replace(path, lambda part: part.write_bytes(movie))
+        write_whole(path, lambda part: part.write_bytes(movie))
 
 
 def _packed(clip: np.ndarray, kind: str, fps: float) -> bytes:
@@ -122,8 +122,8 @@ def _write_mp4(clip: np.ndarray, path: Path, fps: float) -> None:
         raise OSError(errno.EIO, f"ffmpeg could not write it ({reason})")
 
 
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file beside its place and move it there when it is whole; what was there stays where that fails."""
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Writes a file beside its place and moves it there when it is whole; what was there stays where that fails."""
     path = Path(os.path.realpath(path))  # a link stays one
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

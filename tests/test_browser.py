@@ -13,16 +13,26 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import NamedTuple
 
 import nbformat
+import numpy as np
 import papermill
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 from test_notebooks import PARAMETERS
 
 ROOT = Path(__file__).parent.parent
 FIRST = "00_play_with_labels"
 UNTOUCHED = "untouched"  # a copy of the first as a newcomer finds it
+COMPOSING = "composing"
+KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+COMPOSER = """import animlab
+model = animlab.load("pretrained/actions")
+composer = animlab.Composer(model, seed=3)
+composer"""
 LESSONS = ["01_gan_basics", "02_discrete_labels", "03_continuous_labels", "04_full_training", "05_ablations"]
 LESSONS += ["06_metrics", "07_comparisons", "08_computation", "09_beyond_the_paper"]
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
@@ -61,9 +71,20 @@ WATCH = """() => {
 }"""
 
 
+class Lab(NamedTuple):
+    """A running JupyterLab: called with a notebook's name, it gives its page, on which no tabs of others are open."""
+
+    address: str
+    token: str
+    folder: Path
+
+    def __call__(self, name: str) -> str:
+        return f"{self.address}/lab/workspaces/{name}/tree/{name}.ipynb?token={self.token}"
+
+
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    """JupyterLab's address, serving copies of the notebooks from a folder of their own."""
+    """JupyterLab, serving copies of the notebooks from a folder of their own."""
     folder = tmp_path_factory.mktemp("lab")
     few = {FIRST: {"steps": 20}}  # the notebooks' own training takes minutes, and its result is not what is looked at
     few |= {name: PARAMETERS[name] for name in LESSONS}
@@ -74,6 +95,8 @@ def lab(tmp_path_factory):
                 cell.update(outputs=[], execution_count=None)
         nbformat.write(notebook, folder / f"{name}.ipynb")
     shutil.copy(ROOT / "notebooks" / f"{FIRST}.ipynb", folder / f"{UNTOUCHED}.ipynb")
+    composing = new_notebook(cells=[new_code_cell(COMPOSER)], metadata={"kernelspec": KERNEL})
+    nbformat.write(composing, folder / f"{COMPOSING}.ipynb")
 
     # No cell is left out of the page for being out of sight, and no news are fetched.
     settings = {
@@ -110,7 +133,7 @@ def lab(tmp_path_factory):
             except urllib.error.URLError:
                 assert server.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()
                 time.sleep(0.2)
-        yield lambda name: f"{address}/lab/workspaces/{name}/tree/{name}.ipynb?token={token}"  # no tabs of others
+        yield Lab(address, token, folder)
     finally:
         server.terminate()
         server.wait(timeout=30)
@@ -224,6 +247,56 @@ def test_a_newcomer_drags_before_anything_is_trained(browser, lab, tmp_path):
         assert differs(picture, before)
         before = picture.screenshot()
         shot(page, f"newcomer {value}", tmp_path)
+    page.close()
+
+
+def test_an_animation_is_composed_played_and_saved(browser, lab, tmp_path):
+    page = run_all(browser, lab(COMPOSING))
+    composer = page.locator(".animlab-composer")
+    picture, strip = composer.locator(".animlab-picture img"), composer.locator("img.animlab-strip")
+    expect(picture).to_be_visible()
+    empty = strip.screenshot()
+    set_key = composer.get_by_role("button", name="Set key")
+    set_key.click()
+    assert differs(strip, empty)
+    one_key = strip.screenshot()
+    composer.locator(".widget-toggle-buttons").get_by_role("button").nth(2).click()
+    slider = composer.locator(".widget-hslider", has_text="c4").locator(".noUi-handle")
+    slider.focus()
+    page.keyboard.press("End")
+    expect(composer).to_contain_text("c 0.50 0.50 0.50 0.50 1.00")
+    composer.locator(".widget-hslider", has_text="time").locator(".noUi-handle").focus()
+    page.keyboard.press("End")  # there the one key still decides
+    expect(composer).to_contain_text("z as keyed")
+    for _ in range(4):
+        page.keyboard.press("PageDown")
+    composer.locator(".widget-toggle-buttons").get_by_role("button").nth(2).click()
+    slider.focus()
+    page.keyboard.press("End")
+    expect(composer).to_contain_text("c 0.50 0.50 0.50 0.50 1.00")
+    set_key.focus()
+    page.keyboard.press("Enter")
+    assert differs(strip, one_key)
+    expect(composer.locator("select[multiple], select[size]").locator("option")).to_have_count(2)
+    shot(page, "composer", tmp_path)
+    before = picture.screenshot()
+    composer.get_by_role("button", name="Play").click()
+    assert differs(picture, before)
+    composer.get_by_role("button", name="Pause").click()
+    composer.get_by_role("textbox", name="save as").fill("film.gif")
+    composer.get_by_role("button", name=re.compile("Save$")).click()
+    expect(composer).to_contain_text("Saved 48 frames as", timeout=30_000)
+    with Image.open(lab.folder / "film.gif") as film:
+        lasts, pictures = 0, []
+        for k in range(film.n_frames):
+            film.seek(k)
+            lasts += film.info["duration"]
+            pictures.append(np.asarray(film.convert("RGB"), int))
+    assert film.size == (256, 256) and lasts == 48 * 80
+    assert max(np.abs(one - pictures[0]).mean() for one in pictures) > 5  # it moves
+    assert np.abs(pictures[-1] - pictures[0]).mean() < 3  # and comes round
+    shot(page, "composer saved", tmp_path)
+    assert_no_cell_shows_an_error(page)
     page.close()
 
 

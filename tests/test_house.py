@@ -128,7 +128,7 @@ def test_the_rooms_keep_to_their_order():
         "networks": {"networks", "labels"},
         "datasets": {"datasets"},
         "metrics": {"metrics", "datasets", "labels", "model", "frames", "networks"},
-        "widgets": {"widgets", "plots", "model", "labels", "animation", "frames"},
+        "widgets": {"widgets", "plots", "model", "labels", "animation", "frames", "timeline"},
     }
     odd = []
     for room, known in allowed.items():

@@ -11,7 +11,7 @@ import torch
 
 import animlab
 from animlab.animation import to_png
-from animlab.widgets import player as widgets
+from animlab.widgets import stage as widgets
 
 
 def model_of(n_z=4, n_d=3, n_c=3, channels=3):
@@ -65,6 +65,18 @@ def test_the_page_is_written_under_the_name_in_the_field(player, tmp_path):
 def test_it_starts_where_it_is_told_to(model):
     player = animlab.LabelPlayer(model, d=np.int64(2), seed=5)
     assert (shown(player) == expected(player, 2, [0.5] * 3, 5)).all()
+
+
+def test_it_starts_from_labels_that_were_found(model):
+    labels = model.space.sample(1, torch.Generator().manual_seed(3))
+    player = animlab.LabelPlayer(model, labels=labels)
+    assert (shown(player) == model.frames(labels)[0]).all()
+    found = player.labels()
+    assert all(torch.equal(getattr(found, name), getattr(labels, name)) for name in "zdc")
+    assert caption(player.caption).startswith(f"d {int(labels.d.argmax())} · z given<br>")
+    player.new_z.click()
+    assert (shown(player) == expected(player, int(labels.d.argmax()), labels.c[0], 1)).all()
+    assert caption(player.caption).startswith(f"d {int(labels.d.argmax())} · z 1<br>")
 
 
 def press_play(player, on=True):

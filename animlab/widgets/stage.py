@@ -1,0 +1,209 @@
+"""Stage: a model's picture and the controls of its labels, which LabelPlayer and Composer have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as widgets
+import numpy as np
+import torch
+
+from ..animation import to_png
+from ..checks import instance
+from ..labels import Labels
+from ..model import Model
+
+SHOWN = 384  # pixels that a picture stands wide and high on the page; the browser enlarges it, so only 64×64 travel
+
+# ipywidgets 7.7 (Colab) names a few things differently, and there only Play's own buttons start it.
+OLD = "playing" not in widgets.Play.class_trait_names()
+TOOLTIP, PLAYING, REPEAT = ("description_tooltip", "_playing", "_repeat") if OLD else ("tooltip", "playing", "repeat")
+
+
+def guarded(callback: Callable[..., str | None]) -> Callable[..., None]:
+    """A callback has nowhere to raise to: its errors, like the message it returns, are written on the status line.
+
+    A message stands until there is a newer one, or until the same callback has nothing more to say.
+    """
+
+    @wraps(callback)
+    def watched(stage: Stage, *event: Any) -> None:
+        try:
+            message = callback(stage, *event)
+        except Exception as error:
+            message = f"{type(error).__name__}: {error}"
+        if message or stage.speaker == callback.__name__:
+            stage.status.value, stage.speaker = escape(message or ""), callback.__name__
+
+    return watched
+
+
+class Stage(widgets.VBox):
+    """Controls for d, every c and z, the picture that they draw, and what plays and saves it.
+
+    model: what load or fit(…).model gave. d, seed: the clip and the z (see Model.animate) that it starts with; every c
+    starts at 0.5. labels: one row to start with instead.
+    """
+
+    def __init__(self, model: Model, d: int, seed: int, labels: Labels | None) -> None:
+        if not isinstance(model, Model):
+            raise TypeError(
+                f"{type(self).__name__} plays a Model, such as animlab.load('pretrained/actions') or fit(…).model, "
+                f"got {type(model).__name__}."
+            )
+        start = model.space.still(d, seed=seed)
+        if labels is not None:
+            instance(f"{type(self).__name__} starts with Labels, such as animlab.invert finds", labels, Labels)
+            if len(labels) != 1:
+                raise ValueError(f"{type(self).__name__} starts with one row of labels, got {len(labels)}.")
+            model.frames(labels)  # raises where they do not fit
+            start = labels
+        self.model, self.seed, self.speaker, self.busy = model, seed, "", False
+        self._make_controls()
+        self.picture, self.caption, self.moving = picture_box("animlab-picture")
+        self.show(start, str(seed) if labels is None else "given")
+        for control in (self.d, *self.c):
+            control.observe(self._redraw, "value")
+        self.new_z.on_click(self._draw_another_z)
+        super().__init__()
+        self.add_class("animlab-player")
+
+    def __repr__(self) -> str:
+        """Stands in the notebook where the widget would, as long as no kernel runs."""
+        space = self.model.space
+        return f"{type(self).__name__} with {space.n_d} d and {space.n_c} c: run this cell to play."
+
+    def labels(self) -> Labels:
+        """The one label that the controls stand for."""
+        d = self.model.space.one_hot(torch.tensor([self.d.value]))
+        return Labels(self.z, d, torch.tensor([[slider.value for slider in self.c]]))
+
+    def clip(self) -> np.ndarray:
+        """What Play shows, once: uint8 (frames, 64, 64, C)."""
+        raise NotImplementedError
+
+    def show(self, labels: Labels, z: str = "given") -> None:
+        """Draws one row of labels and sets the controls to it; to the greatest d of a blend. z: what to call its z."""
+        self.z, self.z_name, self.busy = labels.z.clone(), z, True
+        try:
+            self.d.value = int(labels.d.argmax())
+            for slider, value in zip(self.c, labels.c[0].tolist()):
+                slider.value = value
+        finally:
+            self.busy = False
+        self._draw(labels)
+
+    def _make_controls(self) -> None:
+        moment = "The continuous label c{}, from 0 to 1: which moment of the clip"
+        self.d = labelled(
+            widgets.ToggleButtons, "d (which clip)", "The discrete label: which of the clips that the model found",
+            options=range(self.model.space.n_d), value=0,
+        )  # fmt: skip
+        self.d.style.button_width = "2.6em"
+        for row in ("jupyter-widgets", "widget-inline-hbox"):  # as on every other control; 8.1 forgets them here
+            self.d.add_class(row)
+        names = self.model.names_of_c()
+        self.c = [
+            labelled(widgets.FloatSlider, name, moment.format(j), value=0.5, min=0, max=1, step=0.01)
+            for j, name in enumerate(names)
+        ]
+        for slider in self.c:
+            slider.style.description_width = f"{max(7, min(20, 0.55 * max(map(len, names))))}em"
+        self.sliders = widgets.VBox(
+            self.c, layout={"max_height": "330px", "overflow": "hidden auto", "flex": "0 0 auto"}
+        )
+        self.new_z = button(widgets.Button, "New z", "refresh", "Draw another z, the noise behind the whole picture")
+        self.status = widgets.HTML()
+
+    def _make_player(self, fastest: int, **tips: str) -> None:
+        """Play with its speed, and Save with the name of its file; tips: what to say of `play` and `file`."""
+        self.play = button(widgets.ToggleButton, "Play", "play", tips["play"])
+        self.clock = widgets.Play(show_repeat=False, **{REPEAT: True})
+        (self.play if OLD else self.clock).layout.display = "none"
+        self.speed = labelled(
+            widgets.IntSlider, "frames/s", "How fast Play moves, and a saved movie", value=12, min=1, max=fastest
+        )
+        self.file = labelled(widgets.Text, "save as", tips["file"], value="animation.gif")
+        self.save = button(widgets.Button, "Save", "download", "Save what Play shows under this name")
+        starter, pressed = (self.clock, PLAYING) if OLD else (self.play, "value")
+        starter.observe(self._play, pressed)
+        self.clock.observe(self._tick, "value")
+        self.speed.observe(self._pace, "value")
+        self.save.on_click(self._save)
+        self._pace()
+
+    def _now(self) -> int:
+        """The clock's value that belongs to what is shown."""
+        raise NotImplementedError
+
+    def _at(self, tick: int) -> None:
+        """Shows what belongs to a value of the clock."""
+        raise NotImplementedError
+
+    def _write(self, path: Path) -> str:
+        """Saves what Play shows, and says so."""
+        raise NotImplementedError
+
+    @guarded
+    def _play(self, change: Any) -> None:
+        playing = change["new"]
+        if playing:  # the browser must hear of it before it starts
+            self.clock.value = self._now()
+        self.play.description, self.play.icon = ("Pause", "pause") if playing else ("Play", "play")
+        setattr(self.clock, PLAYING, playing)
+
+    @guarded
+    def _tick(self, change: Any) -> None:
+        self._at(change["new"])
+
+    @guarded
+    def _pace(self, _change: Any = None) -> None:
+        self.clock.interval = round(1000 / self.speed.value)
+
+    @guarded
+    def _save(self, _button: Any) -> str:
+        return self._write(Path(self.file.value.strip()))
+
+    def _draw(self, labels: Labels | None = None) -> None:
+        self.picture.value = to_png(self.model.frames(self.labels() if labels is None else labels)[0])
+        c = " ".join(f"{slider.value:.2f}" for slider in self.c)
+        self.caption.value = (
+            f"<div style='line-height:1.5'>{self._head()}d {self.d.value} · z {self.z_name}<br>c {c}</div>"
+        )
+
+    def _head(self) -> str:
+        """What the caption begins with, as HTML."""
+        return ""
+
+    @guarded
+    def _redraw(self, _change: Any = None) -> None:
+        if not self.busy:  # with controls that are being set: one picture is enough for all
+            self._draw()
+
+    @guarded
+    def _draw_another_z(self, _button: Any) -> None:
+        self.seed += 1
+        self.z, self.z_name = self.model.space.still(seed=self.seed).z, str(self.seed)
+        self._draw()
+
+
+def labelled(kind: type[widgets.Widget], description: str, tip: str, **options: Any) -> Any:
+    style, layout = {"description_width": "7em"}, {"width": "auto", "flex": "1 1 auto"}
+    return kind(description=description, style=style, layout=layout, **{TOOLTIP: tip}, **options)
+
+
+def button(kind: type[widgets.Widget], description: str, icon: str, tip: str) -> Any:
+    width = "7em" if len(description) < 8 else "11em"
+    return kind(description=description, icon=icon, tooltip=tip, layout={"width": width})
+
+
+def picture_box(css_class: str) -> tuple[widgets.Image, widgets.HTML, widgets.VBox]:
+    image = widgets.Image(format="png", layout={"width": f"{SHOWN}px", "height": f"{SHOWN}px"})
+    caption = widgets.HTML()
+    box = widgets.VBox([image, caption], layout={"width": f"{SHOWN + 8}px"})
+    box.add_class(css_class)
+    return image, caption, box
