@@ -285,6 +285,7 @@ def test_it_moves_by_itself_once_if_the_reader_does_not_mind(play, motion):
 def test_nothing_is_cut_off_on_a_narrow_screen(play, size):
     page = play(model_of(n_d=20, n_c=10), viewport=dict(zip(("width", "height"), size)))
     page.get_by_role("combobox", name="compare with").select_option("the same, but d 1")
+    page.locator("summary").click()
     assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
     for control in page.locator("button, select, input").all():
         box = control.bounding_box()
@@ -306,6 +307,136 @@ def test_a_damaged_page_says_so(play):
     text, _ = web.page_of(model_of())
     page = play(re.sub(r'(id="weights">).{400}', r"\1", text), until="#status.error")
     assert page.locator("#status").inner_text().startswith("This page cannot draw here (")
+
+
+# ---- The composer ----
+
+
+def key_at(page, time, d, c, new_z=0, ease="smooth"):
+    """Sets the player's controls, and with them a key."""
+    page.locator("#time").fill(str(time))
+    page.locator("#ease").select_option(ease)
+    for _ in range(new_z):
+        page.get_by_role("button", name="New z").click()
+    page.get_by_role("radio", name=str(d)).check()
+    for j, value in enumerate(c):
+        page.locator(f"#c{j}").fill(str(value))
+    page.get_by_role("button", name="Set key").click()
+    settled(page)
+
+
+@needs_chromium
+def test_a_film_is_composed_and_is_that_of_the_library(play, tmp_path):
+    model = model_of()
+    page = play(model, accept_downloads=True)
+    page.get_by_text("Compose a film").click()
+    page.get_by_role("button", name="Play the film").click()
+    expect(page.locator("#status")).to_have_text("There is no key yet: set one first.")
+    key_at(page, 0, 0, (0.2, 0.5, 0.5))
+    key_at(page, 2.5, 2, (1, 0, 0.25), new_z=2, ease="linear")  # from "as keyed" to z 0 and z 1
+    space = model.space
+    expected = animlab.Timeline(space).with_key(0, space.still(0, [0.2, 0.5, 0.5]))
+    expected = expected.with_key(2.5, space.still(2, [1, 0, 0.25], 1), "linear")
+
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save as JSON").click()
+    saved = animlab.Timeline.from_json(download.value.path().read_text())
+    assert [(key.time, key.d, key.ease) for key in saved.keys] == [(0, 0, "smooth"), (2.5, 2, "linear")]
+    for name in "zdc":
+        assert torch.allclose(getattr(saved.labels(40), name), getattr(expected.labels(40), name), atol=1e-6)
+
+    for time in (0, 0.7, 1.25, 3.6, 4):  # what is drawn, d blended too
+        page.locator("#time").fill(str(time))
+        settled(page)
+        assert difference(shown(page), model.frames(expected.at([time]))[0]).max() <= 2
+    expect(page.locator("#picture-caption")).to_contain_text("z as keyed")
+
+    page.locator("#time").fill("2.5")
+    assert page.locator("#keys").input_value() == "2.5"
+    page.get_by_role("combobox", name="pace after it").select_option("hold")
+    page.get_by_label("length, s").fill("1")
+    page.get_by_label("length, s").press("Tab")
+    assert page.get_by_label("length, s").input_value() == "2.5"  # no key falls off the end
+    page.get_by_role("button", name="Delete key").click()
+    expect(page.locator("#keys option")).to_have_text(["0.00 s · d 0 · then smooth"])
+    for _ in range(3):
+        page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#keys option")).to_have_text(["0.00 s · d 0 · then smooth", "2.50 s · d 2 · then linear"])
+    assert page.get_by_label("length, s").input_value() == "4"
+
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save the film as GIF").click()
+    with Image.open(download.value.path()) as movie:
+        assert (movie.size, movie.n_frames) == ((256, 256), 80)
+        frames, lasts = [], 0
+        for k in range(movie.n_frames):
+            movie.seek(k)
+            frames.append(np.asarray(movie.convert("RGB"))[::4, ::4])
+            lasts += movie.info["duration"]
+    assert lasts == 4000
+    assert difference(np.stack(frames), model.frames(expected.labels(80))).mean() < 2.5
+
+
+@needs_chromium
+def test_a_film_plays_by_keyboard_and_stops_when_something_is_dragged(play):
+    page = play(model_of())
+    page.locator("summary").press("Enter")
+    key_at(page, 0, 0, (0, 0, 0))
+    key_at(page, 2, 1, (1, 1, 1))
+    page.get_by_role("button", name="Play the film").press("Enter")
+    seen = set()
+    for _ in range(20):
+        seen.add(page.locator("#picture-caption").inner_text())
+        page.wait_for_timeout(30)
+    assert len(seen) > 5
+    expect(page.get_by_role("button", name="Pause the film")).to_be_focused()
+    page.locator("#c0").press("Home")
+    expect(page.locator("#run")).to_have_text("Play the film")
+    settled(page)
+    assert page.locator("#picture-caption").inner_text().splitlines()[1].startswith("c 0.00 ")
+    page.get_by_role("button", name="New z").click()
+    expect(page.locator("#picture-caption")).to_contain_text("z 0")
+    page.locator("#loop").uncheck()
+    page.locator("#time").fill("3.9")
+    page.get_by_role("button", name="Play the film").click()
+    expect(page.locator("#run")).to_have_text("Play the film", timeout=3000)  # at its end
+    assert page.locator("#time").input_value() == "4"
+
+
+@needs_chromium
+def test_json_is_loaded_and_what_is_none_is_refused(play, tmp_path):
+    model = model_of()
+    page = play(model)
+    page.locator("summary").click()
+    timeline = animlab.Timeline(model.space, 3, False)
+    for k, time in enumerate((1 / 3, 2)):
+        timeline = timeline.with_key(time, model.space.still(k, seed=20 + k), "hold")
+
+    def load(text):
+        (tmp_path / "film.json").write_text(text)
+        page.evaluate("say('')")
+        page.locator("#open").set_input_files(tmp_path / "film.json")
+        expect(page.locator("#status")).not_to_have_text("")
+        settled(page)
+        return page.locator("#status").inner_text()
+
+    assert load(timeline.to_json()) == "Loaded film.json."
+    page.locator("#keys").select_option("0.33 s · d 0 · then hold")
+    settled(page)
+    assert difference(shown(page), model.frames(model.space.still(0, seed=20))[0]).max() <= 2
+    assert not page.locator("#loop").is_checked() and page.locator("#time").get_attribute("max") == "3"
+    content = json.loads(timeline.to_json())
+    other = animlab.Timeline(animlab.LabelSpace(4, 9, 3)).to_json()
+    assert load("{") == "film.json cannot be loaded: it is no JSON."
+    assert load("null") == load("[1]") == "film.json cannot be loaded: it is no timeline."
+    assert load(other) == "film.json cannot be loaded: it belongs to a model with other labels."
+    twice = content["keys"] * 2
+    for part in ({"seconds": 1e9}, {"seconds": 1}, {"loop": 1}, {"keys": 3}, {"keys": [7]}, {"keys": twice}):
+        assert load(json.dumps(content | part)) == "film.json cannot be loaded: it is damaged."
+    for part in ({"d": 3}, {"d": 0.5}, {"c": [0.5]}, {"z": ["0"] * 4}, {"ease": "toString"}, {"time": -1}):
+        keys = [content["keys"][0] | part]
+        assert load(json.dumps(content | {"keys": keys})) == "film.json cannot be loaded: it is damaged."
+    expect(page.locator("#keys option")).to_have_count(2)
 
 
 # ---- The GIF ----

@@ -45,9 +45,10 @@ def export_player(model: Model, path: str | Path) -> Path:
 
     >>> animlab.export_player(animlab.load("pretrained/actions"), "player.html")
 
-    The page has a slider for each c, a button for each d, other z, Play, a comparison and animated GIFs to save. It
-    draws what `model.frames(model.space.still(d, c, seed))` gives for seeds 0 to 7, to a few of 255 levels: it holds
-    the generator's weights as int8, or where there are millions in one layer, in fewer steps than that.
+    The page has a slider for each c, a button for each d, other z, Play, a comparison, animated GIFs to save, and a
+    composer that reads and writes the JSON of `animlab.Composer`. It draws what `model.frames(model.space.still(d, c,
+    seed))` gives for seeds 0 to 7, to a few of 255 levels: it holds the generator's weights as int8, or where there are
+    millions in one layer, in fewer steps than that.
 
     model: what load or fit(…).model gave; its generator may have any architecture made of linear layers, convolutions
     that keep the size, transposed ones that multiply it, batch norms after these, (leaky) ReLU, tanh, bilinear
@@ -84,7 +85,8 @@ def page_of(model: Model) -> tuple[str, list[Layer]]:
     """The page, and the layers with the weights as the page has them, which `layers.draw` draws with."""
     layers = layers_of(model.generator)
     _, height, width = layers[-1].shape
-    parts = {name: _file(name) for name in ("style.css", "engine.js", "gif.js", "worker.js", "player.js", "index.html")}
+    scripts = ("engine.js", "gif.js", "worker.js", "player.js", "composer.js")
+    parts = {name: _file(name) for name in ("style.css", *scripts, "index.html")}
     fixed = sum(len(part.encode()) for part in parts.values()) + 32_000  # for what follows, beside the weights
     try:
         weights, described, restored = pack(layers, model.space, LARGEST - fixed)

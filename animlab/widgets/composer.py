@@ -152,11 +152,12 @@ class Composer(Stage):
             self.busy = False
         self.strip.value = to_png(_strip(self.model, timeline))
 
-    def _here(self) -> float:
-        return round(self.time.value, 2)  # Play stops anywhere
+    def _key_here(self) -> Key | None:
+        """The key of the time that is shown, to a hundredth of a second: Play stops anywhere."""
+        return next((key for key in self.timeline.keys if abs(key.time - self.time.value) < 0.005), None)
 
     def _mark_the_key_of_this_time(self) -> None:
-        here = {key.time: key for key in self.timeline.keys}.get(self._here())
+        here = self._key_here()
         self.key_list.value = here and here.time
         if here:
             self.ease.value = here.ease
@@ -192,7 +193,9 @@ class Composer(Stage):
 
     @guarded
     def _set_key(self, _button: Any) -> None:
-        self._edit(self.timeline.with_key(self._here(), self.labels(), self.ease.value))
+        here = self._key_here()
+        time = here.time if here else round(self.time.value, 2)
+        self._edit(self.timeline.with_key(time, self.labels(), self.ease.value))
 
     @guarded
     def _delete(self, _button: Any) -> None:

@@ -7,7 +7,8 @@ const model = JSON.parse($('model').textContent);
 const {n_z, n_d, n_c} = model.space;
 const still = matchMedia('(prefers-reduced-motion: reduce)');
 
-const state = {d: 0, c: Array(n_c).fill(0.5), z: 0}; // z: the number of a z, as `seed` is in the notebook
+/* z: the number of a z, as `seed` is in the notebook, or what it consists of. blend: of several d, in place of one. */
+const state = {d: 0, c: Array(n_c).fill(0.5), z: 0, blend: null};
 let compared = null; // 'kept', or the d that stands beside
 let kept = null; // the labels of the kept picture
 
@@ -45,8 +46,8 @@ function complain(error) {
 /* ---- Labels ---- */
 
 /* The first few z are those of the notebook; later ones are drawn here, the same ones each time. */
-function zOf(number) {
-  return model.z[number] ?? normals(number, n_z);
+function zOf(z) {
+  return Array.isArray(z) ? z : model.z[z] ?? normals(z, n_z);
 }
 
 /* n numbers of N(0, 1) by Box and Muller's method, from the generator mulberry32. */
@@ -61,20 +62,21 @@ function normals(seed, n) {
   return Array.from({length: n}, () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform()));
 }
 
-function labelsOf({d, c, z}) {
-  return {z: zOf(z), d: Array.from({length: n_d}, (_, i) => Number(i === d)), c: [...c]};
+function labelsOf({d, c, z, blend}) {
+  return {z: zOf(z), d: blend ?? Array.from({length: n_d}, (_, i) => Number(i === d)), c: [...c]};
 }
 
-const copyOf = ({d, c, z}) => ({d, c: [...c], z});
-const besideOf = shown => compared === 'kept' ? kept : {...shown, d: compared};
+const copyOf = ({d, c, z, blend}) => ({d, c: [...c], z, blend});
+const besideOf = shown => compared === 'kept' ? kept : {...shown, d: compared, blend: null};
+const nameOf = z => Array.isArray(z) ? 'as keyed' : z;
 
 function captionOf({d, c, z}) {
-  return [`d ${d} · z ${z}`, n_c ? `c ${c.map(value => value.toFixed(2)).join(' ')}` : ''].join('\n').trim();
+  return [`d ${d} · z ${nameOf(z)}`, n_c ? `c ${c.map(value => value.toFixed(2)).join(' ')}` : ''].join('\n').trim();
 }
 
 function describe({d, c, z}) {
   const moments = c.map((value, j) => `${model.names[j].replace(' · ', ', ')}: ${value.toFixed(2)}`).join('; ');
-  return `A picture in the manner of ${model.about}: d ${d}, z ${z}${n_c ? '; ' : ''}${moments}.`;
+  return `A picture in the manner of ${model.about}: d ${d}, z ${nameOf(z)}${n_c ? '; ' : ''}${moments}.`;
 }
 
 /* ---- Drawing ---- */
@@ -174,7 +176,7 @@ function update() {
 }
 
 function connect() {
-  $('new-z').addEventListener('click', () => { state.z++; update(); });
+  $('new-z').addEventListener('click', () => { state.z = Array.isArray(state.z) ? 0 : state.z + 1; update(); });
   $('surprise').addEventListener('click', () => {
     stop();
     const random = n => Math.floor(n * Math.random());
@@ -253,14 +255,18 @@ async function save() {
   $('save').disabled = true;
   try {
     const file = await ask('film', {frames, order}, done => say(`Drawing the GIF: ${Math.round(100 * done)} %`));
-    const address = URL.createObjectURL(file);
-    element('a', {href: address, download: `${model.name}-d${shown.d}-c${j}.gif`}).click();
-    setTimeout(() => URL.revokeObjectURL(address), 60_000);
+    download(file, `${model.name}-d${shown.d}-c${j}.gif`);
     say(`Saved a GIF of ${order.length} frames, ${(file.size / 1e6).toFixed(1)} MB.`);
   } catch (error) {
     say(`The GIF could not be made: ${error.message}.`);
   }
   $('save').disabled = false;
+}
+
+function download(file, name) {
+  const address = URL.createObjectURL(file);
+  element('a', {href: address, download: name}).click();
+  setTimeout(() => URL.revokeObjectURL(address), 60_000);
 }
 
 /* ---- Start ---- */
