@@ -4,7 +4,7 @@ Where to look:
 
 - labels, losses, presets, step: the paper's mathematics, from sampling z, d and c to the two-stage training step.
 - networks, augment: generators and discriminators, and what the discriminator is shown.
-- training, trainer, checkpoints, logs: the loop, what a step depends on, what is kept of it.
+- training, trainer, checkpoints, logs: the loop, what a step depends on, what is kept of it; hub: what is shared of it.
 - model, animation, timeline, inversion: a trained model, its pictures and films, the labels of a picture of yours.
 - plots, widgets, web: figures, players, and the page without Python.
 - datasets, metrics, baselines, sweeps: frames, numbers, the models that the paper compares itself with, many runs.
@@ -18,6 +18,7 @@ from . import networks
 from .animation import filmstrip, save_animation
 from .checkpoints import CheckpointError, load, save
 from .datasets import Clips, load_dataset
+from .hub import push
 from .labels import Labels, LabelSpace
 from .logs import TensorBoard
 from .model import Model
@@ -56,6 +57,7 @@ __all__ = [
     "metrics",
     "networks",
     "plots",
+    "push",
     "save",
     "save_animation",
 ]

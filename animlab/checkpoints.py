@@ -34,6 +34,7 @@ from .model import Model
 from .networks import ARCHITECTURES, Network, architecture_of
 
 FILE = "model.safetensors"
+HUB = "hf://"  # how the address of a model on the Hugging Face hub begins
 FORMAT = 1
 PARTS = "generator.", "discriminator."  # how the names of a model's tensors begin
 # Parts of networks that had other names in checkpoints written before 2026-11-28.
@@ -49,10 +50,15 @@ class CheckpointError(ValueError):
 def load(path: str | Path, device: torch.device | str = "cpu") -> Model:
     """A trained model: a run's folder ("runs/actions"), a shipped one ("pretrained/actions") or a .safetensors file.
 
-    A relative path is looked up from the working directory, then in the project's data/ folder. Weights shipped as
-    float16 or int8 come back as float32. Raises FileNotFoundError or CheckpointError, each with one sentence that says
-    why.
+    A relative path is looked up from the working directory, then in the project's data/ folder. "hf://owner/name" is a
+    model that animlab.push has put on the Hugging Face hub; it is downloaded once. Weights shipped as float16 or int8
+    come back as float32. Raises FileNotFoundError or CheckpointError, each with one sentence that says why, and OSError
+    where the hub cannot be reached.
     """
+    if str(path).startswith(HUB):
+        from .hub import fetch  # which imports this module
+
+        path = fetch(str(path))
     place = find(path)
     tensors, header = read_checkpoint(place, PARTS)
     if "baseline" in header:

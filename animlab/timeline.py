@@ -6,16 +6,19 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from .animation import write_whole
 from .checks import flag, instance, real, shown, whole
+from .datasets.files import MISSING, unsuited
 from .labels import FARTHEST, MOST_FRAMES, Labels, LabelSpace
 
 LONGEST = 600.0  # seconds of a timeline
-MOST_KEYS = 1000
+MOST_KEYS, MOST_BYTES = 1000, 10_000_000
 KIND = "animlab timeline"  # what the JSON of one says that it is
 
 # From the share of the time between two keys that has passed to the share of the way that is done; both 0 to 1.
@@ -127,6 +130,21 @@ class Timeline:
         """As text, to be read by from_json and by the pages that export_player writes."""
         content = {"kind": KIND, "space": asdict(self.space), "seconds": self.seconds, "loop": self.loop}
         return json.dumps(content | {"keys": [asdict(key) for key in self.keys]}, indent=1) + "\n"
+
+    def save(self, path: str | Path) -> None:
+        """Writes to_json to a file, whole or not at all. OSError where the place cannot be written to."""
+        write_whole(Path(path).expanduser(), lambda part: part.write_text(self.to_json(), encoding="utf-8"))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Timeline:
+        """What save wrote. FileNotFoundError where nothing is, ValueError for what is no such file."""
+        path = Path(path).expanduser()
+        reason = unsuited(path)
+        if reason == MISSING:
+            raise FileNotFoundError(f"There is no timeline {str(path)!r}.")
+        if reason or path.stat().st_size > MOST_BYTES:
+            raise ValueError(f"{path} cannot be opened ({reason or 'too large for a timeline'}).")
+        return cls.from_json(path.read_text(encoding="utf-8", errors="replace"))
 
     @classmethod
     def from_json(cls, text: str) -> Timeline:

@@ -163,7 +163,7 @@ def test_what_cannot_be_done_is_said_and_changes_nothing(composed, model):
     assert composed.status.value == "ValueError: No key is chosen: choose one in the list first."
     composed.file.value = "absent.gif"
     composed.load.click()
-    assert composed.status.value.startswith("FileNotFoundError: ")
+    assert html.unescape(composed.status.value) == "FileNotFoundError: There is no timeline 'absent.json'."
     assert composed.timeline == expected(model)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 
 import numpy as np
 import pytest
@@ -110,6 +111,26 @@ def test_json_and_back_is_the_same_to_the_last_bit(loop):
     assert again == timeline
     assert np.array_equal(joined(again.labels(31)), joined(timeline.labels(31)))
     assert json.loads(timeline.to_json())["kind"] == "animlab timeline"
+
+
+def test_a_file_and_back_is_the_same_and_what_is_no_such_file_is_said(tmp_path):
+    timeline = Timeline(SPACE, 4, True, some_keys(0, 1.1, 3))
+    timeline.save(tmp_path / "new" / "film.json")
+    assert Timeline.load(tmp_path / "new" / "film.json") == timeline
+    with pytest.raises(FileNotFoundError, match=r"^There is no timeline '.*absent\.json'\.$"):
+        Timeline.load(tmp_path / "absent.json")
+    with pytest.raises(ValueError, match=r"new cannot be opened \(a folder, not a file\)\.$"):
+        Timeline.load(tmp_path / "new")
+    os.mkfifo(tmp_path / "pipe.json")
+    with pytest.raises(ValueError, match=r"pipe\.json cannot be opened \(no ordinary file"):
+        Timeline.load(tmp_path / "pipe.json")
+    with (tmp_path / "large.json").open("wb") as file:
+        file.truncate(10_000_001)
+    with pytest.raises(ValueError, match=r"large\.json cannot be opened \(too large for a timeline\)\.$"):
+        Timeline.load(tmp_path / "large.json")
+    (tmp_path / "bytes.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ValueError, match=r"^This is no timeline, for it is no JSON"):
+        Timeline.load(tmp_path / "bytes.json")
 
 
 GOOD = json.loads(Timeline(SPACE, 4, True, some_keys(0, 1)).to_json())

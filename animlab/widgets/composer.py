@@ -9,7 +9,7 @@ from typing import Any
 import ipywidgets as widgets
 import numpy as np
 
-from ..animation import GAP, filmstrip, save_animation, to_png, write_whole
+from ..animation import GAP, filmstrip, save_animation, to_png
 from ..checks import instance
 from ..labels import Labels
 from ..model import Model
@@ -130,8 +130,7 @@ class Composer(Stage):
 
     def _write(self, path: Path) -> str:
         if path.suffix.lower() == ".json":
-            text = self.timeline.to_json()
-            write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
+            self.timeline.save(path)
             return f"Saved the timeline as {path.resolve()}"
         clip = self.clip()
         save_animation(clip, path, fps=self.speed.value)
@@ -234,7 +233,7 @@ class Composer(Stage):
     @guarded
     def _load(self, _button: Any) -> str:
         path = Path(self.file.value.strip()).with_suffix(".json")
-        self._edit(Timeline.from_json(path.read_text(encoding="utf-8")))
+        self._edit(Timeline.load(path))
         self._scrub()
         return f"Loaded {path.resolve()}"
 
