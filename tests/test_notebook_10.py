@@ -1,4 +1,4 @@
-"""Notebook 10: its films show what they should, it measures clips right, its exercises tell right from wrong."""
+"""Notebook 10: it measures clips right, its exercises tell right from wrong."""
 
 from pathlib import Path
 
@@ -18,7 +18,6 @@ NAME = "10_your_own_clip.ipynb"
 NOTEBOOK = nbformat.read(FOLDER / NAME, as_version=4)
 SOLUTIONS = nbformat.read(FOLDER / "solutions" / NAME, as_version=4)
 CHECKS, ANSWERS = cells(NOTEBOOK, "check"), answers(SOLUTIONS)
-CORAL = (235, 110, 95)
 
 
 def definitions():
@@ -32,39 +31,6 @@ def definitions():
 def nb():
     """The names that the notebook defines, as attributes."""
     return type("Defined", (), {name: staticmethod(value) for name, value in definitions().items()})
-
-
-# The films.
-
-
-def where(picture, colour, least=30):
-    """Mean place (row, column) of the pixels that are nearly of this colour, relative to the picture's size."""
-    near = np.abs(picture.astype(int) - colour).max(axis=2) < least
-    return np.argwhere(near).mean(axis=0) / picture.shape[:2]
-
-
-def test_the_head_turns_to_its_side(nb):
-    left, ahead, right = (where(nb.owl(turn, 0.0, CORAL), nb.BLACK)[1] for turn in (-1, 0, 1))
-    assert left < ahead - 0.05 and ahead == pytest.approx(0.5, abs=0.02) and right > ahead + 0.05
-
-
-def test_wings_rise_and_leave_the_head_alone(nb):
-    down, up = (nb.owl(0.3, wings, CORAL).astype(int) for wings in (0, 1))
-    changed = np.abs(up - down).max(axis=2) > 10
-    assert changed[:, :120].any() and changed[:, 200:].any()
-    assert not changed[:100, 135:185].any()  # eyes and beak
-    outside = up[:, :110].astype(int) - np.array(nb.WALL)
-    rows = np.argwhere(np.abs(outside[:190]).max(axis=2) > 20)[:, 0]
-    assert rows.min() < 80  # above the shoulders, which lie at row 134
-
-
-def test_a_film_has_every_combination_of_its_movements(nb):
-    film = nb.film(CORAL, 0.0, frames=60)
-    assert film.shape == (60, 240, 320, 3) and film.dtype == np.uint8
-    pupils = np.array([where(frame, nb.BLACK)[1] for frame in film])
-    raised = np.array([(np.abs(frame[:90, :95].astype(int) - nb.WALL).max(axis=2) > 20).any() for frame in film])
-    for side in (pupils < 0.46, pupils > 0.54):
-        assert (side & raised).any() and (side & ~raised).any()
 
 
 # The checks of a clip.

@@ -1,8 +1,8 @@
 """Data sets by name: `load_dataset("actions")`.
 
 Each set has a loader for the real files and a stand-in that the project renders itself, so every notebook runs
-without a download; "folder" reads your own pictures and videos. To add a set, write a module with a `DATA_SET` (see
-`source.py`) and name it in `REGISTRY`.
+without a download; "owls" is rendered in any case, and "folder" reads your own pictures and videos. To add a set, write
+a module with a `DATA_SET` (see `source.py`) and name it in `REGISTRY`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Registry(UserDict[str, DataSet]):
         return self.data[name]
 
 
-REGISTRY = Registry("actions", "shapes", "moving-mnist", "faces3d", "celeba", "folder")
+REGISTRY = Registry("actions", "shapes", "moving-mnist", "faces3d", "celeba", "owls", "folder")
 SYNTHETIC = "-synthetic"
 
 
