@@ -8,7 +8,7 @@ INSTALLED := .venv/.installed
 FIRST := notebooks/00_play_with_labels.ipynb
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lab check test fuzz demo player bench notebooks badges
+.PHONY: help venv lab check test fuzz demo player bench notebooks class badges
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ bench: $(INSTALLED)  ## time the training step, the data, drawing and the player
 
 notebooks: $(INSTALLED)  ## run every notebook from top to bottom and store it clean
 	$(BIN)/python notebooks/run.py
+
+class: $(INSTALLED)  ## pack runs/class.zip for students: no worked answers, nothing run yet (TEACHING.md)
+	$(BIN)/python notebooks/class_kit.py runs/class.zip
 
 badges:  ## write this repository's own address (git's origin) into the notebooks' Colab links and setup cells
 	$(PYTHON) notebooks/badges.py

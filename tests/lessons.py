@@ -37,8 +37,9 @@ def attempt(space: dict[str, object], answer: str, check: str) -> str:
 def load_script(path: str | Path) -> ModuleType:
     """A script of the project, which finds those beside it, as it does when it is run."""
     file = ROOT / path
-    spec = importlib.util.spec_from_file_location(file.stem, file)
+    spec = importlib.util.spec_from_file_location(f"script {file.stem}", file)  # no name that an import could mean
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look for it
     with mock.patch.object(sys, "path", [str(file.parent), *sys.path]):
         spec.loader.exec_module(module)
     return module
