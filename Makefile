@@ -35,8 +35,9 @@ check: $(INSTALLED)  ## lint, types and the quick tests, in about two minutes
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests -q -m "not notebook and not browser and not slow"
 
+# A file stays with one worker, for its notebook's kernel or its server; conftest.py says how many workers, and the order.
 test: $(INSTALLED)  ## run every test: units, notebooks, a real browser
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 # FUZZ=20000 takes ten times as long.
 FUZZ ?= 2000

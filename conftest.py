@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import psutil
 import pytest
 
 # A checkout with the real data beside it tests on them; kernels inherit it.
@@ -10,7 +11,19 @@ beside = Path(__file__).parent.parent / "shared" / "data"
 if "ANIMLAB_DATA" not in os.environ and beside.is_dir():
     os.environ["ANIMLAB_DATA"] = str(beside)
 os.environ.setdefault("ANIMLAB_OFFLINE", "1")  # no test and no notebook under test waits for a download
-os.environ.setdefault("OMP_NUM_THREADS", "2")  # sums in the same order everywhere
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # sums in the same order everywhere; workers leave each other a core
+
+# test_notebooks.py runs the worked answers, and compares what they print in the same run.
+collect_ignore_glob = ["notebooks/solutions/*"]
+
+# What takes longest goes first, so that the workers end together: minutes each, then the rest.
+LONGEST = ("test_notebooks.py", "01_gan_basics.ipynb", "test_browser.py")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """A worker a core, as far as the memory goes: with a notebook's kernel or a browser each takes up to 4 GB."""
+    return max(1, min(os.cpu_count() or 1, psutil.virtual_memory().available // 4_000_000_000))
 
 
 @pytest.fixture
@@ -21,8 +34,10 @@ def rng():
     return torch.Generator().manual_seed(0)
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     """Marks what `make check` leaves out: notebooks and the browser by their files, what is slow by a list."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
     slow = set((Path(__file__).parent / "tests" / "slow.txt").read_text().split())
     for item in items:
         if item.path.suffix == ".ipynb" or item.path.name.startswith("test_notebook"):

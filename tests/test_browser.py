@@ -81,6 +81,14 @@ class Lab(NamedTuple):
     def __call__(self, name: str) -> str:
         return f"{self.address}/lab/workspaces/{name}/tree/{name}.ipynb?token={self.token}"
 
+    @property
+    def sessions(self) -> str:
+        return f"{self.address}/api/sessions"
+
+    @property
+    def key(self) -> dict[str, str]:
+        return {"Authorization": f"token {self.token}"}
+
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
@@ -162,6 +170,14 @@ def run_all(browser, address):
     stopped = last.filter(has_text=re.compile(r"\[\d+\]")).or_(page.locator(ERROR)).first
     expect(stopped).to_be_visible(timeout=300_000)
     return page
+
+
+def close(page, lab, name):
+    """Close a notebook's page and stop its kernel, which may hold a gigabyte and would go on playing a game."""
+    page.close()
+    with urllib.request.urlopen(urllib.request.Request(lab.sessions, headers=lab.key)) as answer:
+        (own,) = (each["id"] for each in json.load(answer) if each["path"] == f"{name}.ipynb")
+    urllib.request.urlopen(urllib.request.Request(f"{lab.sessions}/{own}", headers=lab.key, method="DELETE")).close()
 
 
 @pytest.fixture(scope="module")
@@ -247,7 +263,7 @@ def test_a_newcomer_drags_before_anything_is_trained(browser, lab, tmp_path):
         assert differs(picture, before)
         before = picture.screenshot()
         shot(page, f"newcomer {value}", tmp_path)
-    page.close()
+    close(page, lab, UNTOUCHED)
 
 
 def test_an_animation_is_composed_played_and_saved(browser, lab, tmp_path):
@@ -297,7 +313,7 @@ def test_an_animation_is_composed_played_and_saved(browser, lab, tmp_path):
     assert np.abs(pictures[-1] - pictures[0]).mean() < 3  # and comes round
     shot(page, "composer saved", tmp_path)
     assert_no_cell_shows_an_error(page)
-    page.close()
+    close(page, lab, COMPOSING)
 
 
 @pytest.mark.parametrize("name", LESSONS)
@@ -323,4 +339,4 @@ def test_every_widget_of_a_lesson_follows_its_controls(browser, lab, name, tmp_p
         assert differs(picture, before)
         shot(page, f"{name}-{k}", tmp_path)
     assert_no_cell_shows_an_error(page)
-    page.close()
+    close(page, lab, name)
