@@ -29,15 +29,17 @@ $(INSTALLED): pyproject.toml constraints.txt
 lab: $(INSTALLED)  ## open notebook 00 in JupyterLab (PORT=8888, LAB_ARGS="--no-browser")
 	$(BIN)/jupyter lab --port $(PORT) --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/$(FIRST) $(LAB_ARGS)
 
+# A file stays with one worker, for its notebook's kernel or its server; conftest.py says how many workers, and the order.
+WORKERS := -n auto --dist loadfile --no-loadscope-reorder
+
 check: $(INSTALLED)  ## lint, types and the quick tests, in about two minutes
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check animlab tests data
 	$(BIN)/mypy
-	$(BIN)/python -m pytest tests -q -m "not notebook and not browser and not slow"
+	$(BIN)/python -m pytest tests -q $(WORKERS) -m "not notebook and not browser and not slow"
 
-# A file stays with one worker, for its notebook's kernel or its server; conftest.py says how many workers, and the order.
 test: $(INSTALLED)  ## run every test: units, notebooks, a real browser
-	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest $(WORKERS)
 
 # FUZZ=20000 takes ten times as long.
 FUZZ ?= 2000

@@ -210,6 +210,7 @@ def assert_no_cell_shows_an_error(page):
     assert page.locator(ERROR).all_inner_texts() == []
     assert page.locator(".jp-OutputArea", has_text="Traceback (most recent call last)").all_inner_texts() == []
     assert page.locator(".jp-OutputArea", has_text="Error displaying widget").all_inner_texts() == []
+    assert page.locator(".animlab-player").get_by_text(re.compile(r"^\w+Error: ")).all_inner_texts() == []  # its status
 
 
 def test_no_cell_shows_an_error(page, tmp_path):

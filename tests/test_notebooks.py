@@ -119,11 +119,14 @@ def test_worked_answers_keep_the_conventions(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_runs_with_other_parameters(path, tmp_path):
+def test_runs_with_other_parameters(path, tmp_path, request):
     own = papermill.inspect_notebook(path)
     other = PARAMETERS[path.stem]
     assert other.keys() <= own.keys(), "PARAMETERS names what the parameters cell does not"
     assert all(repr(value) != own[name]["default"] for name, value in other.items()), "these are its own values"
+    twin = f"test_every_widget_of_a_lesson_follows_its_controls[{path.stem}]"
+    if any(item.name == twin and not item.get_closest_marker("skipif").args[0] for item in request.session.items):
+        pytest.skip("test_browser.py runs it with these values, and finds the same errors")
     assert list(hidden_errors(execute(path, tmp_path, **other))) == []
 
 
