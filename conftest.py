@@ -16,8 +16,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # sums in the same order everywhe
 # test_notebooks.py runs the worked answers, and compares what they print in the same run.
 collect_ignore_glob = ["notebooks/solutions/*"]
 
-# What takes longest goes first, so that the workers end together: minutes each, then the rest.
-LONGEST = ("test_notebooks.py", "01_gan_basics.ipynb", "test_browser.py")
+# What takes minutes goes first, so that the workers end together.
+LONGEST = (
+    "test_browser.py",
+    "test_notebooks.py",
+    "01_gan_basics.ipynb",
+    "09_beyond_the_paper.ipynb",
+    "03_continuous_labels.ipynb",
+)
 
 
 @pytest.hookimpl(optionalhook=True)
