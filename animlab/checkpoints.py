@@ -187,7 +187,7 @@ def write_checkpoint(path: str | Path, tensors: dict[str, Tensor], header: dict[
     # A folder, because safetensors itself writes under a name of its own beside the file that it is asked for.
     unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     temporary = unfinished / path.name
-    whole = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    whole = {k: v.detach().cpu().contiguous() for k, v in sorted(tensors.items())}  # a file reads back in any order
     header = header | {"version": library_version(), "crc32": {k: checksum(v) for k, v in whole.items()}}
     try:
         unfinished.mkdir(parents=True)
