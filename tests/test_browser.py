@@ -27,6 +27,9 @@ from test_notebooks import PARAMETERS
 ROOT = Path(__file__).parent.parent
 FIRST = "00_play_with_labels"
 UNTOUCHED = "untouched"  # a copy of the first as a newcomer finds it
+BUSY = "busy"  # a player, and a training that does not end
+TRAINING = """clips = animlab.load_dataset("shapes-synthetic", progress=False)
+run = animlab.fit(clips, animlab.LabelSpace(2, 2, 2), "stable", 10**6, width=0.1, progress=False)"""
 COMPOSING = "composing"
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 COMPOSER = """import animlab
@@ -103,6 +106,11 @@ def lab(tmp_path_factory):
                 cell.update(outputs=[], execution_count=None)
         nbformat.write(notebook, folder / f"{name}.ipynb")
     shutil.copy(ROOT / "notebooks" / f"{FIRST}.ipynb", folder / f"{UNTOUCHED}.ipynb")
+    busy = [
+        new_code_cell('import animlab\nanimlab.LabelPlayer(animlab.load("pretrained/actions"))'),
+        new_code_cell(TRAINING),
+    ]
+    nbformat.write(new_notebook(cells=busy, metadata={"kernelspec": KERNEL}), folder / f"{BUSY}.ipynb")
     composing = new_notebook(cells=[new_code_cell(COMPOSER)], metadata={"kernelspec": KERNEL})
     nbformat.write(composing, folder / f"{COMPOSING}.ipynb")
 
@@ -315,6 +323,42 @@ def test_an_animation_is_composed_played_and_saved(browser, lab, tmp_path):
     shot(page, "composer saved", tmp_path)
     assert_no_cell_shows_an_error(page)
     close(page, lab, COMPOSING)
+
+
+def test_the_player_answers_while_another_cell_trains(browser, lab, tmp_path):
+    page = opened(browser, lab(BUSY))
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    player = page.locator(".animlab-player")
+    picture = player.locator(".animlab-picture img")
+    expect(picture).to_be_visible(timeout=60_000)
+    training = page.locator(".jp-Notebook .jp-CodeCell .jp-InputPrompt").last
+    expect(training).to_have_text("[*]:")
+    page.wait_for_timeout(5000)  # it has begun
+    slider = player.locator(".widget-hslider", has_text="c4")
+    base = slider.locator(".noUi-base")
+    for share, value in ((0.03, "0.0"), (0.97, "0.9")):
+        before = picture.screenshot()
+        target = {"x": share * base.bounding_box()["width"], "y": 2}
+        slider.locator(".noUi-handle").drag_to(base, target_position=target)
+        expect(player).to_contain_text(f"c 0.50 0.50 0.50 0.50 {value}", timeout=10_000)
+        assert differs(picture, before)
+    before = picture.screenshot()
+    player.get_by_role("button", name="New z").click()
+    assert differs(picture, before)
+    slider.locator(".noUi-handle").focus()
+    times = []
+    for _ in range(20):
+        page.evaluate(WATCH)
+        page.keyboard.press("ArrowLeft")
+        times.append(page.evaluate("window.milliseconds"))
+    print(
+        f"key press to changed pixels beside a training: p50 {statistics.median(times):.0f}, most {max(times):.0f} ms"
+    )
+    shot(page, "busy", tmp_path)
+    expect(training).to_have_text("[*]:")
+    assert_no_cell_shows_an_error(page)
+    page.close()
 
 
 @pytest.mark.parametrize("name", LESSONS)

@@ -66,7 +66,7 @@ class Composer(Stage):
             self._scrub()
         else:
             self.status.value, self.speaker = HINT, "_set_key"  # until the first key is set
-        self.children = self._rows()
+        self._fill(self._rows())
         self.add_class("animlab-composer")
 
     def clip(self) -> np.ndarray:

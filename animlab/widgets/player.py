@@ -41,7 +41,7 @@ class LabelPlayer(Stage):
         self.compare.observe(self._pin, "value")
         self.export.on_click(self._export)
         body = widgets.HBox([self.moving, self.pinned_box, self._controls()], layout={"flex_flow": "row wrap"})
-        self.children = [body, self.status]
+        self._fill([body, self.status])
 
     def clip(self) -> np.ndarray:
         """What Play shows, once from 0 to 1: uint8 (16, 64, 64, C); one frame where the model has no c."""

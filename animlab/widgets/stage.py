@@ -82,6 +82,11 @@ class Stage(widgets.VBox):
         d = self.model.space.one_hot(torch.tensor([self.d.value]))
         return Labels(self.z, d, torch.tensor([[slider.value for slider in self.c]]))
 
+    def _fill(self, children: list[widgets.Widget]) -> None:
+        """What stands on the page."""
+        self.children = children
+        answer_during_cells(self)
+
     def clip(self) -> np.ndarray:
         """What Play shows, once: uint8 (frames, 64, 64, C)."""
         raise NotImplementedError
@@ -189,6 +194,20 @@ class Stage(widgets.VBox):
         self.seed += 1
         self.z, self.z_name = self.model.space.still(seed=self.seed).z, str(self.seed)
         self._draw()
+
+
+def answer_during_cells(widget: widgets.Widget) -> None:
+    """Has the messages of a widget, and of all in it, handled while a cell runs, where JupyterLab asks for it.
+
+    JupyterLab sends them to a subshell: a thread of the kernel beside the one that runs cells. But ipykernel 7.4 hands
+    them to the thread that used the widget last, at first the one whose cell made it, and there they would wait for the
+    training that runs in it. Drawing beside a training is safe: it changes no weight, and takes them as they are.
+    Elsewhere (Colab, ipykernel 6, other pages) nothing changes, and the player waits for the cell.
+    """
+    if hasattr(widget.comm, "_reply_subshell_for"):
+        widget.comm._reply_subshell_for = lambda _content, asked: asked
+    for child in getattr(widget, "children", ()):
+        answer_during_cells(child)
 
 
 def labelled(kind: type[widgets.Widget], description: str, tip: str, **options: Any) -> Any:
