@@ -53,6 +53,7 @@ class Composer(Stage):
             (self.ease, self._change_ease),
             (self.seconds, self._change_length),
             (self.loop, self._change_length),
+            (self.speed, self._count),
         ):
             control.observe(callback, "value")
         for pressed, callback in (
@@ -168,10 +169,8 @@ class Composer(Stage):
             self.past.append(before)
 
     @guarded
-    def _pace(self, _change: Any = None) -> None:
-        self.clock.interval = round(1000 / self.speed.value)
-        if hasattr(self, "timeline"):  # not yet while the controls are being made
-            self.clock.max = self._frames() - 1
+    def _count(self, _change: Any) -> None:
+        self.clock.max = self._frames() - 1
 
     @guarded
     def _scrub(self, _change: Any = None) -> None:

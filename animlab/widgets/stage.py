@@ -127,11 +127,11 @@ class Stage(widgets.VBox):
     def _make_player(self, fastest: int, **tips: str) -> None:
         """Play with its speed, and Save with the name of its file; tips: what to say of `play` and `file`."""
         self.play = button(widgets.ToggleButton, "Play", "play", tips["play"])
-        self.clock = widgets.Play(show_repeat=False, **{REPEAT: True})
-        (self.play if OLD else self.clock).layout.display = "none"
         self.speed = labelled(
             widgets.IntSlider, "frames/s", "How fast Play moves, and a saved movie", value=12, min=1, max=fastest
         )
+        self.clock = widgets.Play(interval=round(1000 / self.speed.value), show_repeat=False, **{REPEAT: True})
+        (self.play if OLD else self.clock).layout.display = "none"
         self.file = labelled(widgets.Text, "save as", tips["file"], value="animation.gif")
         self.save = button(widgets.Button, "Save", "download", "Save what Play shows under this name")
         starter, pressed = (self.clock, PLAYING) if OLD else (self.play, "value")
@@ -139,7 +139,6 @@ class Stage(widgets.VBox):
         self.clock.observe(self._tick, "value")
         self.speed.observe(self._pace, "value")
         self.save.on_click(self._save)
-        self._pace()
 
     def _now(self) -> int:
         """The clock's value that belongs to what is shown."""
@@ -166,7 +165,7 @@ class Stage(widgets.VBox):
         self._at(change["new"])
 
     @guarded
-    def _pace(self, _change: Any = None) -> None:
+    def _pace(self, _change: Any) -> None:
         self.clock.interval = round(1000 / self.speed.value)
 
     @guarded
