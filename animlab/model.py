@@ -45,6 +45,21 @@ class Model:
         said = seen if isinstance(seen, dict) else {}
         return [f"c{j} · {said[f'c{j}']}" if f"c{j}" in said else f"c{j}" for j in range(self.space.n_c)]
 
+    def liveliest_c(self) -> int:
+        """The c to show first: that of most strength times focus as the card has them, 0 where it does not.
+
+        What changes most is more often a colour than a movement, so strength alone will not do.
+        """
+        influence = self.card.get("influence")
+        known = influence if isinstance(influence, dict) else {}
+
+        def liveliness(j: int) -> float:
+            found = known.get(f"c{j}")
+            strength, focus = (found.get("strength"), found.get("focus")) if isinstance(found, dict) else (None, None)
+            return strength * focus if isinstance(strength, float) and isinstance(focus, float) else 0.0
+
+        return max(range(self.space.n_c), key=liveliness, default=0)
+
     @torch.inference_mode()
     def frames(self, labels: Labels) -> np.ndarray:
         """The pictures of N labels: uint8 (N, 64, 64, C).

@@ -262,13 +262,13 @@ def test_a_newcomer_drags_before_anything_is_trained(browser, lab, tmp_path):
     for _ in range(5):  # the cells down to the player
         page.keyboard.press("Shift+Enter")
     expect(player.locator(".animlab-picture img")).to_be_visible(timeout=60_000)
-    picture, slider = player.locator(".animlab-picture img"), player.locator(".widget-hslider", has_text="c3")
+    picture, slider = player.locator(".animlab-picture img"), player.locator(".widget-hslider", has_text="c4")
     before = picture.screenshot()
     base = slider.locator(".noUi-base")
     for share, value in ((0.03, "0.0"), (0.97, "0.9")):
         target = {"x": share * base.bounding_box()["width"], "y": 2}
         slider.locator(".noUi-handle").drag_to(base, target_position=target)
-        expect(player).to_contain_text(f"c 0.50 0.50 0.50 {value}")  # what the picture was drawn with
+        expect(player).to_contain_text(f"c 0.50 0.50 0.50 0.50 {value}")  # what the picture was drawn with
         assert differs(picture, before)
         before = picture.screenshot()
         shot(page, f"newcomer {value}", tmp_path)

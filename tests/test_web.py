@@ -29,7 +29,7 @@ needs_chromium = pytest.mark.skipif(
     not (CHROMIUM or os.environ.get("CI")), reason="no Chromium found: install it or name it in CHROMIUM"
 )
 SEEN = "grows </script> & shrinks"
-CARD = {"dataset": "shapes-synthetic", "seen": {"c1": SEEN}, "influence": {"c1": {"strength": 1}}}
+CARD = {"dataset": "shapes-synthetic", "seen": {"c1": SEEN}, "influence": {"c1": {"strength": 1.0, "focus": 0.5}}}
 
 # Draws many labels as the page draws one; RGB bytes as base64.
 DRAW = """async labels => {
@@ -256,7 +256,7 @@ def test_by_keyboard_alone(play):
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     while page.evaluate("document.activeElement.id") != "play":
         page.keyboard.press("Tab")
-    assert page.locator("#along").input_value() == "1"  # the strongest c, as the card has it
+    assert page.locator("#along").input_value() == "1"  # the liveliest c, as the card has it
     page.keyboard.press("Space")
     expect(page.get_by_role("button", name="Pause")).to_be_focused()
     seen = set()

@@ -252,3 +252,10 @@ def test_sliders_are_named_by_what_the_card_says(model):
     assert player.along.options == (("c0", 0), ("c1 · raises both arms", 1), ("c2", 2))
     strange = animlab.Model(model.generator, card={"seen": ["raises both arms"]})
     assert [slider.description for slider in animlab.LabelPlayer(strange).c] == ["c0", "c1", "c2"]
+
+
+def test_play_begins_with_the_c_that_moves_most(model):
+    measured = {"c0": {"strength": 0.9, "focus": 0.1}, "c1": {"strength": 0.3, "focus": 0.6}, "d": {"strength": 1.0}}
+    assert animlab.LabelPlayer(animlab.Model(model.generator, card={"influence": measured})).along.value == 1
+    for strange in (["c1"], {"c1": 0.5}, {"c1": {"strength": "much", "focus": None}}, None):
+        assert animlab.LabelPlayer(animlab.Model(model.generator, card={"influence": strange})).along.value == 0

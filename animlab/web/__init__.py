@@ -101,7 +101,7 @@ def page_of(model: Model) -> tuple[str, list[Layer]]:
         "about": _shown(name),
         "space": asdict(model.space),
         "names": model.names_of_c(),
-        "along": _strongest(model),
+        "along": model.liveliest_c(),
         "z": [model.space.still(seed=seed).z[0].tolist() for seed in range(SEEDS)],
         "layers": described,
         "kernels": [b64encode(assemble(kernel(fused))).decode() for fused in (True, False)],
@@ -122,18 +122,6 @@ def page_of(model: Model) -> tuple[str, list[Layer]]:
 
 def _file(name: str) -> str:
     return (files(__name__) / "page" / name).read_text(encoding="utf-8").strip()
-
-
-def _strongest(model: Model) -> int:
-    """The c that changes most, as far as the card knows."""
-    influence = model.card.get("influence")
-    found = influence if isinstance(influence, dict) else {}
-
-    def strength(j: int) -> float:
-        value = found.get(f"c{j}")
-        return float(value.get("strength", 0)) if isinstance(value, dict) else 0.0
-
-    return max(range(model.space.n_c), key=strength, default=0)
 
 
 def _shown(name: str) -> str:

@@ -56,6 +56,7 @@ class LabelPlayer(Stage):
         self.along = labelled(
             widgets.Dropdown, "play along", "The c that Play moves there and back",
             options=[(name, j) for j, name in enumerate(self.model.names_of_c())],
+            value=self.model.liveliest_c() if self.c else None,
         )  # fmt: skip
         self._make_player(
             30, play="Move the chosen c by itself", file="Ends in .gif, .webp, .apng, .mp4 or .png (a filmstrip)"

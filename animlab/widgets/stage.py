@@ -133,6 +133,9 @@ class Stage(widgets.VBox):
         self.clock = widgets.Play(interval=round(1000 / self.speed.value), show_repeat=False, **{REPEAT: True})
         (self.play if OLD else self.clock).layout.display = "none"
         self.file = labelled(widgets.Text, "save as", tips["file"], value="animation.gif")
+        self.file.layout.min_width = "0"  # it gives way to the buttons beside it
+        for control in (self.d, self.speed):  # else they share what height the picture leaves over
+            control.layout.flex = "0 0 auto"
         self.save = button(widgets.Button, "Save", "download", "Save what Play shows under this name")
         starter, pressed = (self.clock, PLAYING) if OLD else (self.play, "value")
         starter.observe(self._play, pressed)
@@ -216,7 +219,7 @@ def labelled(kind: type[widgets.Widget], description: str, tip: str, **options: 
 
 def button(kind: type[widgets.Widget], description: str, icon: str, tip: str) -> Any:
     width = "7em" if len(description) < 8 else "11em"
-    return kind(description=description, icon=icon, tooltip=tip, layout={"width": width})
+    return kind(description=description, icon=icon, tooltip=tip, layout={"width": width, "flex": "0 0 auto"})
 
 
 def picture_box(css_class: str) -> tuple[widgets.Image, widgets.HTML, widgets.VBox]:
