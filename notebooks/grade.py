@@ -49,7 +49,8 @@ from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
 
 LESSONS = Path(__file__).parent
-MOST_BYTES = 50_000_000  # of a notebook, and of a file that it writes
+MOST_READ = 50_000_000  # bytes of a notebook that is handed in
+MOST_WRITTEN = 4_000_000_000  # bytes of each file that it writes; the prepared shapes have 3 GB
 DIED = "The submission ended its own process, or used up its memory."
 MARK = "ANIMLAB_GRADING"  # in the environment of whatever a submission starts, so that it can be found and ended
 
@@ -156,12 +157,12 @@ def _answers(theirs: list[tuple[str, NotebookNode]], known: set[str], text: str,
 
 def work(lesson: Path, submission: Path, seed: int, limits: Limits, report: Any) -> None:
     """Run a submission; report a line of JSON for each exercise: its number, the verdict, what to tell the student."""
-    for what, most in ((resource.RLIMIT_DATA, limits.memory), (resource.RLIMIT_FSIZE, MOST_BYTES)):
+    for what, most in ((resource.RLIMIT_DATA, limits.memory), (resource.RLIMIT_FSIZE, MOST_WRITTEN)):
         allowed = resource.getrlimit(what)[1]
         most = most if allowed == resource.RLIM_INFINITY else min(most, allowed)
         resource.setrlimit(what, (most, most))
-    if submission.stat().st_size > MOST_BYTES:
-        raise ValueError(f"The file is larger than {MOST_BYTES / 1e6:.0f} MB.")
+    if submission.stat().st_size > MOST_READ:
+        raise ValueError(f"The file is larger than {MOST_READ / 1e6:.0f} MB.")
     try:
         handed_in = nbformat.reads(submission.read_text(encoding="utf-8"), as_version=4)
     except Exception as error:

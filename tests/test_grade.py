@@ -1,6 +1,7 @@
 """Grading: right, wrong, empty, broken, endless and greedy submissions of a small lesson, each told apart."""
 
 import csv
+import re
 import time
 from pathlib import Path
 
@@ -156,3 +157,13 @@ def test_every_lesson_s_quick_parameters_are_its_own():
         notebook = nbformat.read(grade.LESSONS / f"{name}.ipynb", as_version=4)
         (cell,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
         assert all(f"\n{key} = " in f"\n{cell.source}" for key in values), name
+
+
+@pytest.mark.parametrize("path", sorted(grade.LESSONS.glob("*.ipynb")), ids=lambda path: path.stem)
+def test_every_lesson_can_be_graded(path):
+    """Three checks or more, each below an answer that is still None, and no exercise without a check."""
+    notebook = nbformat.read(path, as_version=4)
+    places = grade.checks(notebook)
+    assert 3 <= len(places) <= 4  # the table has four columns
+    assert all(re.search(" = (None|dict.fromkeys)", notebook.cells[place - 1].source) for place in places)
+    assert places == [k for k, cell in enumerate(notebook.cells) if '"Not yet' in cell.source]

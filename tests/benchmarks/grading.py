@@ -1,0 +1,75 @@
+"""A class of forty hands in one lesson, each kind of submission among them; how each is graded, and how long it takes.
+
+Usage: python tests/benchmarks/grading.py [LESSON]   (default: datasets)
+
+Eight kinds, five of each: the worked answers, wrong ones, nothing, errors, a file cut short, a loop without end, a hog
+of memory, and one that writes files, starts a program and ends its own process. Stops with an error where one of them
+is graded otherwise than it deserves.
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from lessons import ROOT, answers, load_script
+
+grade = load_script("notebooks/grade.py")
+EACH = 5
+HOSTILE = """import os, subprocess, sys
+for k in range(100):
+    open(f"written {k}", "w").write("x" * 1000)
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"], start_new_session=True)
+os._exit(1)"""
+# What stands in the first answer cell, and the verdict on it; the other exercises are answered well, or left alone.
+FIRST: dict[str, tuple[str | None, str]] = {
+    "right": (None, "right"),
+    "wrong": ("{name} = [[]]", "wrong or broken"),
+    "empty": ("{name} = None", "not yet"),
+    "error": ("{name} = [", "broken"),
+    "cut short": (None, "broken"),
+    "endless": ("while True: pass", "too long"),
+    "hog": ("{name} = [bytearray(10**9) for _ in range(100)]", "broken"),
+    "hostile": (HOSTILE, "broken"),
+}
+
+
+def handed_in(kind: str, lesson: nbformat.NotebookNode, worked: list[str]) -> str:
+    """The text of a submission of this kind."""
+    notebook = copy.deepcopy(lesson)
+    for number, place in enumerate(grade.checks(notebook)):
+        cell = notebook.cells[place - 1]
+        name = cell.source.split(" = None")[0].split()[-1]
+        source = FIRST[kind][0]
+        cell.source = worked[number] if number or source is None else source.replace("{name}", name)
+    text = nbformat.writes(notebook)
+    return text[: len(text) // 2] if kind == "cut short" else text
+
+
+def main(name: str = "datasets") -> None:
+    (path,) = (ROOT / "notebooks").glob(f"{name}*.ipynb")
+    lesson = nbformat.read(path, as_version=4)
+    worked = answers(nbformat.read(path.parent / "solutions" / path.name, as_version=4))
+    limits = grade.Limits(answer=30, whole=600)
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        for k in range(EACH):
+            for kind, (_, due) in FIRST.items():
+                file = Path(folder) / f"{kind}-{k}-{path.name}"
+                file.write_text(handed_in(kind, lesson, worked), encoding="utf-8")
+                found = grade.grade(file, file.name, 4242 + k, limits)
+                words = f"{', '.join(found.verdicts)}  {' | '.join(found.told)[:90]}"
+                print(f"{kind:10} {found.seconds:5.0f} s  {words}", flush=True)
+                later = "broken" if kind in ("cut short", "hostile") else "right"
+                assert found.verdicts[0] in due.split(" or ") and set(found.verdicts[1:]) == {later}, found
+    print(f"{EACH * len(FIRST)} submissions in {(time.perf_counter() - began) / 60:.1f} minutes")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
