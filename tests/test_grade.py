@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from lessons import load_script
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 grade = load_script("notebooks/grade.py")
 ANSWER, SECOND = "cell-03", "cell-06"
@@ -81,6 +81,11 @@ def test_cells_added_to_an_answer_belong_to_it():
 
 def test_ids_are_found_where_colab_puts_them():
     assert ("answer", 0, RIGHT) in plan(handed_in({ANSWER: RIGHT}, as_colab_saves))
+
+
+def test_a_check_may_say_more_than_that_it_is_right():
+    check = new_code_cell("", outputs=[new_output("stream", text="Right: {2: 0.4}\nThe model reaches 0.3.\n")])
+    assert grade.judged(check, "") == ("right", "")
 
 
 def test_a_spreadsheet_is_handed_no_formula():
