@@ -571,33 +571,48 @@ def make_bars() -> Clips:
     return Clips(frames.reshape(64, 64, 64, 1), table, "bars")
 
 
-@pytest.mark.parametrize(("model", "settings", "faster"), [("mocogan", "ADAM", 10), ("tgan", "RMSPROP", 20)])
-def test_two_clips_are_learned(model, settings, faster, few, monkeypatch):
+def error(drawn: np.ndarray, real: np.ndarray) -> float:
+    """Mean squared error of drawn frames (N, P) to the nearest real one (M, P)."""
+    return float(np.mean([((real - frame) ** 2).mean(axis=1).min() for frame in drawn]))
+
+
+def likeness(drawn: np.ndarray, real: np.ndarray) -> float:
+    """Correlation of drawn frames (N, P) with the most alike real one (M, P): 0 for noise and for a plain ground."""
+    drawn, real = (x - x.mean(axis=1, keepdims=True) for x in (drawn, real))
+    drawn, real = (x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-9) for x in (drawn, real))
+    return float((drawn @ real.T).max(axis=1).mean())
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "faster", "measure"),
+    [("mocogan", "ADAM", 10, error), ("tgan", "RMSPROP", 20, likeness)],
+)
+def test_two_clips_are_learned(model, settings, faster, measure, few, monkeypatch):
     """With learning rates some times those published, so that seconds show the way.
 
-    A GAN at such a rate swings about what it has learned, so the best picture error on the way counts.
+    A GAN at such a rate swings about what it has learned, so the best on the way counts. TGAN's error halves as soon as
+    its ground is dark, with or without a bar, and then hangs on the seed (.40 to .86 of the first); its likeness to
+    frames with bars goes from .00 to between .28 and .50, of five seeds.
     """
     module = getattr(animlab.baselines, model)
     monkeypatch.setitem(getattr(module, settings), "lr", getattr(module, settings)["lr"] * faster)
     clips = make_bars()
     real = clips.frames.reshape(64, -1) / 255
 
-    def error(gan: ClipGAN) -> float:
-        """Mean squared error of drawn frames to the nearest real one."""
-        drawn = gan.sample(8, seed=9).reshape(8 * 16, -1) / 255
-        return np.mean([((real - frame) ** 2).mean(axis=1).min() for frame in drawn])
-
-    class Errors(Callback):
+    class Watch(Callback):
         def __init__(self):
             self.found = []
 
         def on_step(self, record):
             if record.step == 1 or record.step % 10 == 0:
-                self.found.append(error(record.model))
+                self.found.append(measure(record.model.sample(8, seed=9).reshape(8 * 16, -1) / 255, real))
 
-    watch = Errors()
+    watch = Watch()
     run = small(model, clips, 150, width=0.1, callbacks=[watch])
     before, *later = watch.found
-    assert min(later) < 0.6 * before
+    if measure is error:
+        assert min(later) < 0.6 * before
+    else:
+        assert abs(before) < 0.05 and max(later) > 0.2
     if model == "mocogan":
         assert run.history["real_category"][0] > 0.4 and run.history["real_category"][-5:].max() < 0.1
