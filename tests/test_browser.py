@@ -358,7 +358,7 @@ def test_the_player_answers_while_another_cell_trains(browser, lab, tmp_path):
     shot(page, "busy", tmp_path)
     expect(training).to_have_text("[*]:")
     assert_no_cell_shows_an_error(page)
-    page.close()
+    close(page, lab, BUSY)
 
 
 @pytest.mark.parametrize("name", LESSONS)
