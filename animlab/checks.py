@@ -71,11 +71,11 @@ def frames_of(
         or frames.dtype != np.uint8
         or frames.ndim != 4
         or len(frames) < least
-        or not frames[:1].size
+        or 0 in frames.shape[1:]
         or (size and frames.shape[1:3] != size)
         or (channels and frames.shape[3] not in channels)
     ):
-        n = "N" if least == 1 else f"N of at least {least}"
+        n = "N" if least < 2 else f"N of at least {least}"
         h, w = size or ("H", "W")
         c = " or ".join(map(str, channels)) or "C"
         raise ValueError(f"{what} must be uint8 frames ({n}, {h}, {w}, {c}), got {kind(frames)}.")

@@ -542,7 +542,7 @@ def test_a_checkpoint_is_refused_where_it_does_not_belong(few, tmp_path):
         ("need clips of at least 32 frames; the longest of 'noise' has 31", {"clips": make_clips((31,))}),
         ("steps must be a whole number of at least 1, got 0", {"steps": 0}),
         (
-            r"takes uint8 frames \(N, 64, 64, 1 or 3\), got float64",
+            r"must be uint8 frames \(N, 64, 64, 1 or 3\), got float64",
             {"clips": Clips(np.zeros((40, 64, 64, 3)), make_clips((40,)).clips, "x")},
         ),
     ],

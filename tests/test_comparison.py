@@ -96,7 +96,7 @@ def test_the_same_protocol_scores_baselines():
 @pytest.mark.parametrize(
     ("clip", "says"),
     [
-        (np.zeros((4, 64, 64, 3), np.uint8), r"is uint8 \(T, 64, 64, 1\), got uint8 \(4, 64, 64, 3\)"),
+        (np.zeros((4, 64, 64, 3), np.uint8), r"must be uint8 frames \(N, 64, 64, 1\), got uint8 \(4, 64, 64, 3\)"),
         (np.zeros((4, 64, 64, 1), np.float32), "got float32"),
         (np.zeros((17, 64, 64, 1), np.uint8), "at most 16 frames"),
     ],

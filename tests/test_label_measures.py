@@ -59,7 +59,7 @@ def test_monotonicity_is_the_rank_correlation_over_pairs():
 
 def test_a_sweep_has_three_frames_of_uint8():
     for measure in (smoothness, monotonicity):
-        with pytest.raises(ValueError, match="at least 3 frames"):
+        with pytest.raises(ValueError, match="N of at least 3"):
             measure(levels([1, 2]))
         with pytest.raises(ValueError, match="float64"):
             measure(levels([1, 2, 3]) / 2)

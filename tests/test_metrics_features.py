@@ -166,7 +166,7 @@ def test_progress_counts_frames(look, clips, capsys, monkeypatch):
 
 
 def test_what_is_no_frame_is_refused(look):
-    with pytest.raises(ValueError, match=r"uint8 \(N, H, W, 1 or 3\), got float32 \(2, 64, 64, 3\)"):
+    with pytest.raises(ValueError, match=r"uint8 frames \(N, H, W, 1 or 3\), got float32 \(2, 64, 64, 3\)"):
         look(np.zeros((2, 64, 64, 3), np.float32))
     with pytest.raises(ValueError, match=r"got uint8 \(64, 64, 3\)"):
         look(np.zeros((64, 64, 3), np.uint8))
