@@ -179,15 +179,15 @@ def check_animation(clip: Any, name: str, fps: Any) -> None:
             assert not [each for each in Path(folder).rglob("*") if each.is_file()]
             return
         assert not list(Path(folder).rglob(".*.part"))
-        if path.suffix == ".mp4":
+        if path.suffix.lower() == ".mp4":
             return  # what was written has been played by ffmpeg already
         with Image.open(os.path.realpath(path)) as image:  # `b/../a.gif` needs no folder `b`
             frames = [np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(image)]
-        if path.suffix == ".png":
+        if path.suffix.lower() == ".png":
             assert len(frames) == 1 and frames[0].shape[1] == len(clip) * (clip.shape[2] + 2) - 2
         else:
             assert 1 <= len(frames) <= len(clip) and min(frames[0].shape[:2]) >= 1
-            if path.suffix != ".gif":
+            if path.suffix.lower() != ".gif":
                 times = -(-256 // clip.shape[2])
                 assert (frames[0][: times * clip.shape[1] : times, : times * clip.shape[2] : times] == clip[0]).all()
 
