@@ -192,7 +192,7 @@ def test_what_is_refused_says_what_came_in():
         frechet_distance(np.where(x > 3, np.nan, x), y)
     with pytest.raises(ValueError, match=r"table \(N, d\).*got shape \(12,\)"):
         frechet_distance(x[0], y)
-    with pytest.raises(ValueError, match="here 300, got 1000"):
+    with pytest.raises(ValueError, match="from 2 to 300, got 1000"):
         kernel_distance(x, y)
     with pytest.raises(ValueError, match="take the softmax"):
         inception_score(x)

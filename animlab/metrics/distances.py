@@ -141,11 +141,9 @@ def kernel_distance(
     """
     x, y = _checked(x), _checked(y)
     _same_size(x, y)
-    if not 2 <= subset_size <= min(len(x), len(y)):
-        raise ValueError(
-            f"subset_size is 2 to the number of features in the smaller set, here {min(len(x), len(y))}, "
-            f"got {subset_size}."
-        )
+    if min(len(x), len(y)) < 2:
+        raise ValueError(f"A kernel distance needs two features a side, got {len(x)} and {len(y)}.")
+    subset_size = whole("subset_size", subset_size, 2, min(len(x), len(y)))
     rng = np.random.default_rng(0) if rng is None else rng
     found = []
     for _ in range(whole("subsets", subsets, 1)):
@@ -181,8 +179,7 @@ def inception_score(probabilities: np.ndarray, splits: int = 10) -> Estimate:
     p = _checked(probabilities)
     if p.min() < 0 or np.abs(p.sum(axis=1) - 1).max() > 1e-3:
         raise ValueError("Each row of probabilities is at least 0 and sums to 1: take the softmax of the logits first.")
-    if not 1 <= splits <= len(p):
-        raise ValueError(f"splits is 1 to the number of pictures, here {len(p)}, got {splits}.")
+    splits = whole("splits", splits, 1, len(p))
     found = []
     for i in range(splits):
         part = p[i * len(p) // splits : (i + 1) * len(p) // splits]

@@ -1,6 +1,6 @@
 """A class at one machine: what so many kernels with a player take in memory, and how long a move takes when all drag.
 
-    python tests/benchmarks/classroom.py                 # 40 kernels, 20 moves each; wants 12 GB
+    python tests/benchmarks/classroom.py                 # 40 kernels, 20 moves each; wants 18 GB of memory
     python tests/benchmarks/classroom.py --kernels 10
 
 Each is a process of its own that imports animlab, loads the shipped actions and makes a LabelPlayer, as notebook 00
