@@ -32,7 +32,7 @@ lab: $(INSTALLED)  ## open notebook 00 in JupyterLab (PORT=8888, LAB_ARGS="--no-
 # A file stays with one worker, for its notebook's kernel or its server; conftest.py says how many workers, and the order.
 WORKERS := -n auto --dist loadfile --no-loadscope-reorder
 
-check: $(INSTALLED)  ## lint, types and the quick tests, in about two minutes
+check: $(INSTALLED)  ## lint, types and the quick tests, in two minutes
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check animlab tests data
 	$(BIN)/mypy
@@ -43,7 +43,7 @@ test: $(INSTALLED)  ## run every test: units, notebooks, a real browser
 
 # FUZZ=20000 takes ten times as long.
 FUZZ ?= 2000
-fuzz: $(INSTALLED)  ## try thousands of odd arguments and damaged files, other ones each time; an hour or so
+fuzz: $(INSTALLED)  ## try thousands of odd arguments and damaged files, other ones each time; half an hour on two cores
 	ANIMLAB_FUZZ=$(FUZZ) $(BIN)/python -m pytest $(WORKERS) tests/test_fuzz.py tests/test_fuzz_arguments.py
 
 demo: $(INSTALLED)  ## draw runs/demo.gif and runs/demo.png (a filmstrip) with the shipped weights
