@@ -86,7 +86,7 @@ def save(model: Model, path: str | Path, dtype: torch.dtype = torch.float32) -> 
     """
     instance("save takes a Model, such as fit(…).model", model, Model)
     if dtype not in (torch.float32, torch.float16, torch.int8):
-        raise ValueError(f"A model is saved as torch.float32, float16 or int8, got {dtype}.")
+        raise ValueError(f"A model is saved as torch.float32, float16 or int8, got {shown(dtype)}.")
     if _is_a_run(file_of(path)):
         raise FileExistsError(
             f"{file_of(path)} belongs to a run that can be resumed, and a saved model cannot: name another place, such "

@@ -21,7 +21,7 @@ def find_device(device: str | torch.device) -> torch.device:
         found = torch.device(device)
         torch.zeros(1, device=found).item()
     except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:  # as versions of torch say it
-        reason = shorten(str(error).encode("ascii", "backslashreplace").decode(), 120)  # a device is named in ASCII
+        reason = ascii(shorten(str(error), 120))[1:-1]  # torch repeats the name as it came
         raise ValueError(
             f"device {shown(device)} cannot be used here ({reason}): leave it out, or take 'cpu'."
         ) from error
