@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from .checks import frames_of, real, whole
+from .checks import check_frames, real, whole
 
 MOVIE_WIDTH = 256  # a 64-pixel movie is a stamp in most players, so movies are enlarged to at least this width
 GAP = 2  # white pixels between the frames of a filmstrip
@@ -169,7 +169,7 @@ def to_png(frame: np.ndarray) -> bytes:
 
 def _checked(clip: np.ndarray) -> np.ndarray:
     clip = np.asarray(clip)
-    frames_of("A clip", clip)
+    check_frames("A clip", clip)
     return clip
 
 

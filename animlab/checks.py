@@ -58,7 +58,7 @@ def seed_of(value: Any) -> int:
     return whole("seed", value, 0, 2**32 - 1)
 
 
-def frames_of(
+def check_frames(
     what: str, frames: Any, least: int = 1, size: tuple[int, int] | None = None, channels: tuple[int, ...] = (1, 3)
 ) -> None:
     """ValueError unless these are frames, uint8 (N, H, W, C).

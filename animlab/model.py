@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .checks import frames_of, instance
+from .checks import check_frames, instance
 from .frames import to_tensor, to_uint8
 from .labels import Labels, LabelSpace
 from .networks import Network
@@ -123,8 +123,8 @@ class Model:
             space.check_c(j)
         if labels is not None:
             instance("animate(labels=…) takes Labels, such as animlab.invert finds", labels, Labels)
-        if labels is not None and len(labels) != 1:
-            raise ValueError(f"An animation sets out from one row of labels, got {len(labels)}.")
+            if len(labels) != 1:
+                raise ValueError(f"An animation sets out from one row of labels, got {len(labels)}.")
         for at in [space.still(one_d, seed=seed) for one_d in ds] if labels is None else [labels]:
             for j in js:
                 at = space.sweep(at, j, 1, start)
@@ -143,7 +143,7 @@ class Model:
         if self.discriminator is None:
             raise ValueError("This model was saved without its discriminator, so it cannot read labels off frames.")
         channels = self.discriminator.channels
-        frames_of("What this model reads", frames, size=(64, 64), channels=(channels,))
+        check_frames("What this model reads", frames, size=(64, 64), channels=(channels,))
         device = next(self.discriminator.parameters()).device
         training, parts = self.discriminator.training, []
         self.discriminator.eval()

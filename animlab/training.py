@@ -21,7 +21,7 @@ from . import checkpoints
 from .backend.device import Precision, choose_precision, keep_freed_memory, memory_errors
 from .backend.distributed import Processes
 from .backend.signals import interrupts
-from .checks import flag, frames_of, instance, real, shown, whole
+from .checks import check_frames, flag, instance, real, shown, whole
 from .datasets import Clips
 from .labels import LabelSpace
 from .model import Model
@@ -353,7 +353,7 @@ def _numbers(burst: list[dict[str, Any]]) -> list[dict[str, float]]:
 def check_clips(clips: Clips) -> None:
     """TypeError where these are no Clips, ValueError where theirs are not frames to train on."""
     instance("Training takes Clips, such as load_dataset gives", clips, Clips)
-    frames_of("What a model trains on", clips.frames, size=(64, 64))
+    check_frames("What a model trains on", clips.frames, size=(64, 64))
 
 
 def _check(space: LabelSpace, preset: Preset, processes: int) -> None:

@@ -9,30 +9,22 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from test_widgets import model_of, shown
 
 import animlab
 from animlab.timeline import Timeline
 from animlab.widgets import stage
 
 
-def model_of(n_z=4, n_d=3, n_c=2, channels=3):
-    torch.manual_seed(0)
-    return animlab.Model(animlab.Generator(animlab.LabelSpace(n_z, n_d, n_c), channels, width=0.1))
-
-
 @pytest.fixture(scope="module")
 def model():
-    return model_of()
+    return model_of(n_c=2)
 
 
 @pytest.fixture
 def composer(model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     return animlab.Composer(model)
-
-
-def shown(composer):
-    return iio.imread(composer.picture.value)
 
 
 def set_key(composer, time, d, c, new_z=False):

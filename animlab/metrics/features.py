@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from ..checks import frames_of
+from ..checks import check_frames
 from ..datasets.fetch import FetchError, fetch_files
 from .distances import Statistics
 from .feature_net import NAME, SIZE, load_feature_net
@@ -115,7 +115,7 @@ class Features:
 def _batches(frames: Frames) -> Iterator[np.ndarray]:
     """BATCH pictures at most at a time, copied out of whatever holds them."""
     for some in [frames] if isinstance(frames, np.ndarray) else frames:
-        frames_of("What features are taken of", some, least=0)
+        check_frames("What features are taken of", some, least=0)
         for i in range(0, len(some), BATCH):
             yield np.array(some[i : i + BATCH])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from ..checks import frames_of
+from ..checks import check_frames
 
 PEAK = 255  # of uint8
 WINDOW = 7  # pixels a side: scikit-image's, for SSIM
@@ -52,6 +52,6 @@ def ssim(clip: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 def _check(clip: np.ndarray, truth: np.ndarray) -> None:
     for each in (clip, truth):
-        frames_of("What PSNR and SSIM compare", each, channels=())
+        check_frames("What PSNR and SSIM compare", each, channels=())
     if clip.shape != truth.shape:
         raise ValueError(f"PSNR and SSIM compare two clips of one shape, got {clip.shape} and {truth.shape}.")

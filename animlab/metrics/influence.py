@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..checks import frames_of, instance, kind, seed_of, whole
+from ..checks import check_frames, instance, kind, seed_of, whole
 from ..frames import to_tensor
 from ..labels import Labels, LabelSpace
 from ..networks import Network
@@ -100,7 +100,7 @@ def real_influence(frames: np.ndarray, clips: np.ndarray, gap: int = 8, pairs: i
     frames: uint8 (N, H, W, C); clips: one row a clip with "start" and "length". The measure to hold label_influence
     against. Raises ValueError where no clip is longer than `gap`, 1 or more.
     """
-    frames_of("The real ones", frames, channels=())
+    check_frames("The real ones", frames, channels=())
     gap, pairs = whole("gap", gap, 1), whole("pairs", pairs, 1)
     if not isinstance(clips, np.ndarray) or not {"start", "length"} <= set(clips.dtype.names or ()):
         raise ValueError(f"clips must be a table of clips with their start and length, got {kind(clips)}.")

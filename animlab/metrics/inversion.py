@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..checks import frames_of, instance, seed_of
+from ..checks import check_frames, instance, seed_of
 from ..frames import to_tensor, to_uint8
 from ..labels import Labels
 from ..model import Model
@@ -88,7 +88,7 @@ def invert(model: Model, clip: np.ndarray, steps: int = 60, seed: int = 0) -> In
 
 def check_task(clip: np.ndarray, channels: int, steps: int) -> None:
     """ValueError unless this is a clip for a model of so many channels to invert, in steps enough."""
-    frames_of("A clip for this model to redraw", clip, size=(64, 64), channels=(channels,))
+    check_frames("A clip for this model to redraw", clip, size=(64, 64), channels=(channels,))
     if steps < 2:
         raise ValueError(f"Redrawing takes at least two steps, one to choose d and one to go on, got steps={steps}.")
 

@@ -13,7 +13,7 @@ from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.metrics import adjusted_rand_score, mutual_info_score, normalized_mutual_info_score
 from sklearn.svm import LinearSVC
 
-from ..checks import frames_of, instance, seed_of, whole
+from ..checks import check_frames, instance, seed_of, whole
 from ..labels import Labels
 from ..networks import Network
 
@@ -217,7 +217,7 @@ def settling(generator: Network, labels: int = 64, steps: int = 5, seed: int = 0
 
 
 def _check_sweep(frames: np.ndarray) -> None:
-    frames_of("A sweep", frames, least=3, channels=())
+    check_frames("A sweep", frames, least=3, channels=())
 
 
 def _rms(differences: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import mannwhitneyu
 
-from ..checks import frames_of, instance, whole
+from ..checks import check_frames, instance, whole
 from ..datasets import Clips
 
 BLOCK = 4
@@ -55,7 +55,7 @@ class Matcher:
         Raises ValueError where the frames are not like the real ones, or no clip is long enough.
         """
         height, width, channels = self.clips.frames.shape[1:]
-        frames_of(f"An animation to match with {self.clips!r}", animation, 1, (height, width), (channels,))
+        check_frames(f"An animation to match with {self.clips!r}", animation, 1, (height, width), (channels,))
         length = len(animation)
         starts, owners = self._windows(length, without_take)
         mine = _bounds(animation)
@@ -99,7 +99,7 @@ def nearest_frames(
     frames: uint8 (N, H, W, C). clips: where to look, or a Matcher that has been made for it. takes: for each frame, a
     recording to leave out.
     """
-    frames_of("What the nearest frames are looked for", frames, channels=())
+    check_frames("What the nearest frames are looked for", frames, channels=())
     matcher = clips if isinstance(clips, Matcher) else Matcher(clips)
     left_out = left_out_takes(takes, len(frames))
     found = [matcher(frame[None], take) for frame, take in zip(frames, left_out)]

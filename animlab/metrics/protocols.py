@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from ..checks import frames_of, kind, offers, seed_of, whole
+from ..checks import check_frames, kind, offers, seed_of, whole
 from ..datasets import Clips
 from ..labels import Labels
 from ..model import Model
@@ -225,7 +225,7 @@ def inversion_protocol(model: Model | Inverter, clips: np.ndarray, steps: int = 
     if not isinstance(clips, np.ndarray) or clips.ndim != 5 or not len(clips):
         raise ValueError(f"Clips to redraw must be uint8 (Q, at least 3 frames, H, W, C), got {kind(clips)}.")
     for clip in clips:
-        frames_of("Each clip to redraw", clip, least=3)
+        check_frames("Each clip to redraw", clip, least=3)
     steps, seed = whole("steps", steps, 2), seed_of(seed)
     if not isinstance(model, Model):
         offers("inversion_protocol takes a Model, or a ClipGAN", model, "invert")
