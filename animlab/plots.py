@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from .animation import GAP, filmstrip
-from .checks import instance, real
+from .checks import instance, offers, real
 from .labels import LabelSpace
 from .metrics import Influence
 from .model import Model
@@ -138,8 +138,13 @@ def losses(history: Mapping[str, np.ndarray], space: LabelSpace | None = None) -
 
     space adds a dashed line to λ_d and λ_c: the loss of guessing, ln n_d and 1/12.
     """
+    instance("losses takes the history of a run, such as run.history", history, Mapping)
+    if space is not None:
+        instance("space must be a LabelSpace, such as model.space", space, LabelSpace)
     panels = [("D and G", ("d_loss", "g_loss"), None), ("λ_d, reading d", ("lambda_d",), space and log(space.n_d))]
     panels.append(("λ_c, reading c", ("lambda_c",), space and 1 / 12))
+    if missing := [name for _, names, _ in panels for name in names if name not in history]:
+        raise ValueError(f"losses draws the history of a run of fit, and this one has no {missing[0]}.")
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 2.4), layout="constrained")
         for ax, (title, names, guess) in zip(figure.subplots(1, 3), panels, strict=True):
@@ -159,6 +164,9 @@ def influences(measured: Mapping[str, Influence], real: Influence | None = None)
 
     real adds a dotted line: the same of real frames (metrics.real_influence).
     """
+    instance("influences takes what metrics.label_influence gives", measured, Mapping)
+    for found in [*measured.values(), *([] if real is None else [real])]:
+        offers("influences draws an Influence, such as metrics.real_influence gives", found, "strength", "focus")
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, 0.8 + 0.25 * len(measured)), layout="constrained")
         for ax, part in zip(figure.subplots(1, 2, sharey=True), ("strength", "focus"), strict=True):
@@ -168,9 +176,9 @@ def influences(measured: Mapping[str, Influence], real: Influence | None = None)
             )
             for y, value in enumerate(values):  # a column of numbers beside the bars
                 ax.text(1.02, y, f"{value:.2f}", transform=ax.get_yaxis_transform(), va="center")
-            if real:
+            if real is not None:
                 ax.axvline(getattr(real, part), color=BLACK, linestyle=":")
-            ax.set_title(part + (f" (dotted: real frames, {getattr(real, part):.2f})" if real else ""))
+            ax.set_title(part + (f" (dotted: real frames, {getattr(real, part):.2f})" if real is not None else ""))
         figure.axes[0].invert_yaxis()
     return Picture(figure, "Bars: strength and focus of the change that each label makes to the picture.")
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..checks import real, seed_of
 from .cache import copy_frames
 from .source import Skipped
 
@@ -50,8 +51,10 @@ class Clips:
         held_out: share of the takes to hold out, between 0 and 1; at least one take lands in either part.
         seed: the same seed gives the same split.
         """
-        if not 0 < held_out < 1:
-            raise ValueError(f"held_out must lie between 0 and 1 (the share of clips to test on), got {held_out}")
+        seed = seed_of(seed)
+        held_out = real("held_out, the share of clips to test on,", held_out, 0, 1)
+        if held_out in (0, 1):
+            raise ValueError(f"held_out must lie between 0 and 1, got {held_out:g}: nothing to train or to test on.")
         takes, first = np.unique(self.clips["take"], return_index=True)
         if len(takes) < 2:
             raise ValueError(f"cannot split {self!r}: it needs at least two clips that are not copies of each other")

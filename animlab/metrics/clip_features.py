@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.fft import dct
 
+from ..checks import instance, kind, whole
 from .features import Features
 
 TERMS = 4  # of the cosine series: over 16 frames, up to one and a half swings
@@ -26,8 +27,10 @@ def clip_features(clips: np.ndarray, features: Features, terms: int = TERMS) -> 
     Source: as FVD, a Fréchet or kernel distance on features of clips (Unterthiner et al., Towards accurate generative
     models of video, 2018), without its network, which has to be downloaded; the series is defined here.
     """
-    if clips.ndim != 5 or not clips.size or not 1 <= terms <= clips.shape[1]:
-        raise ValueError(f"Clips are uint8 (N, at least {terms} frames, H, W, C), got {clips.dtype} {clips.shape}.")
+    instance("clip_features takes what load_features gives", features, Features)
+    terms = whole("terms", terms, 1)
+    if not isinstance(clips, np.ndarray) or clips.ndim != 5 or not clips.size or terms > clips.shape[1]:
+        raise ValueError(f"Clips are uint8 (N, at least {terms} frames, H, W, C), got {kind(clips)}.")
     seen = features(clips.reshape(-1, *clips.shape[2:]))
     return cosine_series(seen.reshape(*clips.shape[:2], features.size), terms)
 

@@ -12,7 +12,7 @@ from ..checks import offers, seed_of, whole
 from ..datasets.clips import Clips
 from ..model import BATCH, Model
 from .distances import Statistics, frechet_distance, inception_score, kernel_distance, precision_recall
-from .features import Features, Rows, load_features
+from .features import Features, Rows, features_of
 
 SUBSETS, SUBSET_SIZE, SPLITS = 50, 1000, 10
 
@@ -53,8 +53,7 @@ def evaluate(
             f"{frames} frames against {frames} other real ones take {2 * frames}, but {clips!r} has {len(clips)}: "
             f"ask for frames={len(clips) // 2} at most."
         )
-    look = load_features(features, progress=progress) if isinstance(features, str) else features
-    offers("features must be a name or what load_features gives", look, "read")
+    look = features_of(features, progress)
     rng = np.random.default_rng(seed)
     rows = rng.choice(len(clips), 2 * frames, replace=False)
     real, other = (look.read(Rows(clips.frames, np.sort(half)), progress) for half in (rows[:frames], rows[frames:]))

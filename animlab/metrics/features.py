@@ -21,7 +21,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from ..checks import check_frames
+from ..backend.device import find_device
+from ..checks import check_frames, instance, shown
 from ..datasets.fetch import FetchError, fetch_files
 from .distances import Statistics
 from .feature_net import NAME, SIZE, load_feature_net
@@ -140,8 +141,9 @@ def load_features(
     Source: Szegedy et al., Rethinking the Inception architecture, 2016; Tan and Le, EfficientNet, 2019, in its variant
     Lite (TensorFlow's blog, March 2020), converted for PyTorch by the package efficientnet-lite-pytorch.
     """
-    if name not in NAMES:
-        raise ValueError(f"Features are {', '.join(map(repr, NAMES[:-1]))} or {NAMES[-1]!r}, got {name!r}.")
+    if not isinstance(name, str) or name not in NAMES:
+        raise ValueError(f"Features are {', '.join(map(repr, NAMES[:-1]))} or {NAMES[-1]!r}, got {shown(name)}.")
+    device = find_device(device)
     if name == "animlab":
         return _small(device)
     if name == LITE0:
@@ -160,6 +162,14 @@ def load_features(
             stacklevel=2,
         )
         return _small(device)
+
+
+def features_of(features: str | Features, progress: bool) -> Features:
+    """What a measure is given as `features`: a name for load_features, or Features; TypeError for anything else."""
+    if isinstance(features, str):
+        return load_features(features, progress=progress)
+    instance("features must be a name or what load_features gives", features, Features)
+    return features
 
 
 def find_inception(weights: str | Path | None = None, progress: bool = True) -> Path:

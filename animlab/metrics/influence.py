@@ -39,6 +39,8 @@ def influence(before: Tensor, after: Tensor) -> Influence:
     real_influence of the clips: far below, the label does nothing or hides in texture; far above, it swaps the picture.
     Source: defined here, since no published measure tells motion from hidden codes (notebook 03).
     """
+    for frames in (before, after):
+        instance("influence takes frames as tensors, such as a generator draws", frames, Tensor)
     if before.shape != after.shape or before.ndim != 4:
         raise ValueError(
             f"influence compares two equal batches (N, C, H, W), got {tuple(before.shape)} and {tuple(after.shape)}."

@@ -15,7 +15,7 @@ from ..datasets import Clips
 from ..labels import Labels
 from ..model import Model
 from .distances import Statistics, frechet_distance
-from .features import Features, Rows, load_features
+from .features import Features, Rows, features_of
 from .images import psnr, ssim
 from .inversion import Inversion, Reconstruction, invert
 from .matching import Match, Matcher, left_out_takes, windows
@@ -84,7 +84,7 @@ class AnimationProtocol:
         progress: bool = False,
     ) -> None:
         self.clips, self.matcher = clips, Matcher(clips)
-        self.features = load_features(features, progress=False) if isinstance(features, str) else features
+        self.features = features_of(features, progress=False)
         self.seed = seed
         real_frames, seed = whole("real_frames", real_frames, 1), seed_of(seed)
         rows = np.random.default_rng(seed).choice(len(clips), min(real_frames, len(clips)), replace=False)
