@@ -1,13 +1,13 @@
-"""animlab: one 2-D GAN teaches itself the labels that animate pictures.
+"""animlab: a 2-D GAN learns, from single frames in random order, the labels that animate pictures.
 
 Where to look:
 
 - labels, losses, presets, step: the paper's mathematics, from sampling z, d and c to the two-stage training step.
-- networks, augment: generators and discriminators, and what the discriminator is shown.
-- training, trainer, checkpoints, logs: the loop, what a step depends on, what is kept of it; hub: what is shared of it.
-- model, animation, timeline, inversion: a trained model, its pictures and films, the labels of a picture of yours.
-- plots, widgets, web: figures, players, and the page without Python.
-- datasets, metrics, baselines, sweeps: frames, numbers, the models that the paper compares itself with, many runs.
+- networks, augment: generators and discriminators, and how frames are augmented before the discriminator sees them.
+- training, trainer, checkpoints, logs: the training loop, its state, and the files it writes; hub: sharing models.
+- model, animation, timeline, inversion: a trained model, its pictures and films, the labels of a given picture.
+- plots, widgets, web: figures, players, and the page that needs no Python.
+- datasets, metrics, baselines, sweeps: frames, measurements, the models that the paper compares with, grids of runs.
 - backend: what makes all this fast on the machine at hand.
 """
 
@@ -64,7 +64,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """What needs matplotlib, scikit-learn, SciPy or a notebook, and the page, is imported when first asked for."""
+    """Imports on first use what needs matplotlib, scikit-learn, SciPy or a notebook, and the web page."""
     if name in ("Composer", "LabelPlayer"):
         return getattr(import_module(".widgets", __name__), name)
     if name == "export_player":

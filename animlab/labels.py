@@ -12,19 +12,21 @@ from torch import Tensor
 
 from .checks import real, shown, whole
 
-# Far more than any picture has room for, and few enough for every memory.
-MOST = 10_000  # labels of a kind
+# Far more than 64×64 pixels can show, and few enough to fit into memory.
+MOST = 10_000  # labels of one kind
 MOST_FRAMES = 100_000
-FARTHEST = 1e6  # that a c may go; from 0 to 1 it was trained
+FARTHEST = 1e6  # largest |c|; training draws c from [0, 1]
 
 
 @dataclass(frozen=True)
 class Labels:
     """A batch of generator inputs.
 
-    z: (N, n_z) latent noise, N(0, 1).
-    d: (N, n_d) one-hot discrete labels.
-    c: (N, n_c) continuous labels; trained on [0, 1], values outside are allowed (Fig. 5 goes there).
+    Attributes:
+        z: (N, n_z) float32, latent noise, N(0, 1).
+        d: (N, n_d) float32, one-hot discrete labels.
+        c: (N, n_c) float32, continuous labels. Training draws them from [0, 1]; values outside are allowed and
+            extrapolate (Fig. 5).
     """
 
     z: Tensor
@@ -35,23 +37,33 @@ class Labels:
         return len(self.z)
 
     def __getitem__(self, rows: slice | Tensor) -> Labels:
+        """The labels of some rows."""
         return Labels(self.z[rows], self.d[rows], self.c[rows])
 
     def to(self, device: torch.device | str) -> Labels:
+        """The same labels on another device."""
         return Labels(self.z.to(device), self.d.to(device), self.c.to(device))
 
 
 @dataclass(frozen=True)
 class LabelSpace:
-    """How many of each label there are: n_z latent dimensions, n_d discrete and n_c continuous labels.
+    """The number of labels of each kind.
 
-    >>> space = LabelSpace(n_z=8, n_d=5, n_c=5)
-    >>> labels = space.sample(64, generator=torch.Generator().manual_seed(0))
-    >>> labels.z.shape, labels.d.shape, labels.c.shape
-    (torch.Size([64, 8]), torch.Size([64, 5]), torch.Size([64, 5]))
+    The paper does not state n_z. We take 8, because with many dimensions of z, c only changes texture (see presets.py).
 
-    Raises ValueError for what is no whole number of 0 to 10,000, n_d of at least 1.
-    The paper leaves n_z open; 8 is our choice, because with many z dimensions c hides in texture (see presets.py).
+    Example:
+        >>> space = LabelSpace(n_z=8, n_d=5, n_c=5)
+        >>> labels = space.sample(64, generator=torch.Generator().manual_seed(0))
+        >>> labels.z.shape, labels.d.shape, labels.c.shape
+        (torch.Size([64, 8]), torch.Size([64, 5]), torch.Size([64, 5]))
+
+    Args:
+        n_z: dimensions of the latent noise z, 0 to 10,000.
+        n_d: discrete labels, 1 to 10,000.
+        n_c: continuous labels, 0 to 10,000; training needs at least 1.
+
+    Raises:
+        ValueError: A number is not whole or out of range.
     """
 
     n_z: int = 8
@@ -61,7 +73,7 @@ class LabelSpace:
     def __post_init__(self) -> None:
         for name, least in (("n_z", 0), ("n_d", 1), ("n_c", 0)):
             number = whole(f"LabelSpace's {name}", getattr(self, name), least, MOST)
-            object.__setattr__(self, name, number)  # Python's own, so that it can be stored
+            object.__setattr__(self, name, number)  # a Python int, which JSON can store
 
     @property
     def size(self) -> int:
@@ -69,7 +81,16 @@ class LabelSpace:
         return self.n_z + self.n_d + self.n_c
 
     def sample(self, n: int, generator: torch.Generator | None = None, device: torch.device | str = "cpu") -> Labels:
-        """n random labels: z ~ N(0, 1), d ~ U{1..n_d} as one-hot rows, c ~ U(0, 1) (Tab. 1, input row)."""
+        """Draws random labels: z ~ N(0, 1), d uniform over the n_d labels, c ~ U(0, 1) (Tab. 1, input row).
+
+        Args:
+            n: number of rows, N.
+            generator: source of randomness, on `device`; None is torch's global one.
+            device: where the labels are drawn and stay.
+
+        Returns:
+            N labels, d as one-hot rows.
+        """
         z = torch.randn(n, self.n_z, generator=generator, device=device)
         d = torch.randint(self.n_d, (n,), generator=generator, device=device)
         c = torch.rand(n, self.n_c, generator=generator, device=device)
@@ -78,9 +99,18 @@ class LabelSpace:
     def sample_pairs(
         self, n: int, generator: torch.Generator | None = None, device: torch.device | str = "cpu"
     ) -> Labels:
-        """n random labels (n even), of which row i + n/2 is row i with one of its c_j drawn anew.
+        """Draws random labels in pairs that differ in a single continuous label.
 
-        Every row alone is distributed as by `sample`; together they say what a single c_j changes.
+        Row i + n/2 equals row i, except that one c_j, with j drawn for each pair, is drawn again. Each row by itself is
+        distributed as in `sample`; the two of a pair show what one c_j changes (see `losses.stillness_loss`).
+
+        Args:
+            n: number of rows, even.
+            generator: source of randomness, on `device`; None is torch's global one.
+            device: where the labels are drawn and stay.
+
+        Returns:
+            n labels.
         """
         first, second = self.sample(n // 2, generator, device), self.sample(n // 2, generator, device)
         j = torch.randint(self.n_c, (n // 2, 1), generator=generator, device=device)
@@ -88,13 +118,29 @@ class LabelSpace:
         return Labels(first.z.repeat(2, 1), first.d.repeat(2, 1), torch.cat([first.c, moved]))
 
     def one_hot(self, d: Tensor) -> Tensor:
-        """Integer labels (N,) in 0..n_d-1 as one-hot rows (N, n_d)."""
+        """Turns integer labels into one-hot rows.
+
+        Args:
+            d: (N,) int64, from 0 to n_d - 1.
+
+        Returns:
+            (N, n_d) float32.
+        """
         return torch.nn.functional.one_hot(d, self.n_d).float()
 
     def still(self, d: int = 0, c: list[float] | Tensor | None = None, seed: int = 0) -> Labels:
-        """One picture's labels: clip d, moments c (all 0.5 where not given), and the z that `seed` draws.
+        """The labels of a single picture.
 
-        Raises ValueError where d, seed or the length of c does not fit this space, or c is not finite.
+        Args:
+            d: discrete label, 0 to n_d - 1.
+            c: (n_c,) continuous labels; None is 0.5 for each.
+            seed: seed from which z is drawn.
+
+        Returns:
+            One row of labels.
+
+        Raises:
+            ValueError: d or the length of c does not fit this space, c is not finite, or seed is not a 64-bit integer.
         """
         self.check_d(d)
         seed = whole("seed", seed, -(2**63), 2**63 - 1)
@@ -110,7 +156,21 @@ class LabelSpace:
         return Labels(z, self.one_hot(torch.tensor([int(d)])), moments)
 
     def sweep(self, base: Labels, along: int, frames: int = 16, start: float = 0.0, stop: float = 1.0) -> Labels:
-        """`frames` copies of the one label `base`, with c number `along` going from start to stop in equal steps."""
+        """Varies one continuous label in equal steps while everything else stays the same.
+
+        Args:
+            base: one row of labels.
+            along: index j of the c_j that varies, 0 to n_c - 1.
+            frames: number of rows, 1 to 100,000.
+            start: value of c_j in the first row, within ±1e6.
+            stop: value of c_j in the last row, within ±1e6.
+
+        Returns:
+            `frames` rows of labels.
+
+        Raises:
+            ValueError: An argument is out of range.
+        """
         self.check_c(along)
         frames = whole("frames", frames, 1, MOST_FRAMES)
         start, stop = (real(name, end, -FARTHEST, FARTHEST) for name, end in (("start", start), ("stop", stop)))
@@ -119,9 +179,19 @@ class LabelSpace:
         return labels
 
     def path(self, stops: list[Labels], frames: int = 16) -> Labels:
-        """Straight lines through several labels in turn, `frames` pictures a leg; the last stop is included.
+        """Interpolates linearly through several labels in turn.
 
-        Between two stops z, d and c are all interpolated, so that a leg from one d to another is a dissolve.
+        Between two stops z, d and c are all interpolated, so that going from one d to another is a dissolve.
+
+        Args:
+            stops: at least two, each one row of labels.
+            frames: rows for each leg, 1 to 100,000, its starting point included.
+
+        Returns:
+            frames · (len(stops) - 1) + 1 rows of labels; the last one is the last stop.
+
+        Raises:
+            ValueError: There are fewer than two stops, or `frames` is out of range.
         """
         if len(stops) < 2:
             raise ValueError(f"A path needs at least two stops, got {len(stops)}.")
@@ -135,16 +205,16 @@ class LabelSpace:
         return Labels(walk("z"), walk("d"), walk("c"))
 
     def check_d(self, d: int) -> None:
-        """ValueError unless d is one of this space's discrete labels."""
+        """Raises ValueError unless d is one of this space's discrete labels, 0 to n_d - 1."""
         if not _is_index(d, self.n_d):
             raise ValueError(f"d={shown(d)} is out of range: this model has discrete labels 0 to {self.n_d - 1}.")
 
     def check_c(self, c: int) -> None:
-        """ValueError unless c is the number of one of this space's continuous labels."""
+        """Raises ValueError unless c is the index of one of this space's continuous labels, 0 to n_c - 1."""
         if not _is_index(c, self.n_c):
             raise ValueError(f"c={shown(c)} is out of range: this model has continuous labels 0 to {self.n_c - 1}.")
 
 
 def _is_index(value: Any, count: int) -> bool:
-    """Whether a value counts one of so many; not a float, nor True, which would pass for 1."""
+    """Whether a value is an integer from 0 to count - 1; neither a float, nor True, which would pass for 1."""
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and int(value) in range(count)

@@ -1,4 +1,4 @@
-"""Named presets of training: "paper" to the letter, "stable" and "quick" for its networks, "modern" to train with."""
+"""Training presets by name: "paper" to the letter, "stable" and "quick" for its networks, "modern" to train with."""
 
 from __future__ import annotations
 
@@ -9,32 +9,44 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from .networks import Norm, options
 
-# Real frames in which a rate that falls later rises first. Adam's first steps move every weight by the whole rate,
-# whatever its gradient is. Two models taken on with fresh moments and the whole rate at once went from FD 37 to 42 and
-# 50 within 125 steps, though n_z or λ_c had changed as well.
+# Real frames over which a decaying learning rate first rises. Adam's first steps move every weight by the whole rate,
+# whatever its gradient is. Two models trained further with fresh moments and the whole rate at once went from FD 37 to
+# 42 and 50 within 125 steps, though n_z or λ_c had changed as well.
 WARM_UP = 3200
 
 
 @dataclass(frozen=True)
 class Preset:
-    """Everything about training that is neither data nor label sizes.
+    """Everything about training that is neither data nor the number of labels.
 
-    The defaults are the paper's where it gives a value and our choice where it does not: batch, learning rates, betas
-    and the weights of λ_d and λ_c (and, beside the preset, n_z = 8 and PyTorch's initialisation).
+    The defaults are the paper's where it gives a value. They are our choice where it does not: batch, learning rates,
+    betas and the weights of λ_d and λ_c (and, outside the preset, n_z = 8 and PyTorch's initialisation).
 
-    architecture: a name in networks.ARCHITECTURES. norm: what stands in the two normalised places of the paper's D;
-    other networks have "none". loss: "bce" (Eq. 2 to 4) or "relativistic".
-    gamma: weight of R1 + R2, taken from every `penalty_every`-th frame of a batch.
-    centre_c: the nets see c in [-1, 1]. label_view: what D's label heads see of a fake: "plain" the frame itself, in
-    the same pass as the score; "blurred" and "silhouette" a second pass over half of the fakes, see augment.py.
-    shift: D sees every frame, real or fake, moved by up to so many pixels each way.
-    lambda_d, lambda_c: weights of Eq. 6 and 7. lambda_still: weight of losses.stillness_loss.
-    lr_g, lr_d, betas: Adam. Both rates rise over the first WARM_UP real frames, fall by half a cosine to `lr_end` of
-    their value until `lr_frames` have been seen, and stay there; 0 frames: they are constant.
-    batch: frames a step, even.
-    ema: decay a step of the running average of G that is played, 0 for none.
+    Args:
+        architecture: a name in networks.ARCHITECTURES.
+        norm: what stands in the two normalised places of the paper's D, "batch", "spectral" or "none"; other networks
+            take "none".
+        loss: "bce" (Eq. 2 to 4) or "relativistic" (losses.relativistic_loss).
+        gamma: weight of the gradient penalties R1 + R2, at least 0.
+        penalty_every: the penalties are computed for one in so many frames of a batch, at least 1.
+        centre_c: whether the networks work with c in [-1, 1].
+        label_view: what D's label heads see of a fake. "plain" is the frame itself, in the same pass as the score;
+            "blurred" and "silhouette" (augment.py) are a second pass over half of the fakes.
+        shift: D sees every frame, real or fake, shifted by up to so many pixels each way, 0 to 32.
+        lambda_d: weight of Eq. 6, at least 0.
+        lambda_c: weight of Eq. 7, at least 0.
+        lambda_still: weight of losses.stillness_loss, at least 0.
+        lr_g: Adam's learning rate for G, at least 0.
+        lr_d: Adam's learning rate for D, at least 0.
+        lr_end: fraction of the learning rates that is left at `lr_frames`, 0 to 1.
+        lr_frames: real frames over which both rates fall by half a cosine to `lr_end` of their value, where they stay;
+            they rise over the first WARM_UP frames. 0 keeps them constant from the start.
+        betas: Adam's β₁ and β₂, each from 0 to below 1.
+        batch: frames a step, even, at least 2.
+        ema: decay per step of the running average of G's weights, which is the model that is played; 0 for none.
 
-    Raises ValueError, which names the field, for a value that is no number or none of its names, or out of range.
+    Raises:
+        ValueError: A value is of the wrong type, unknown or out of range; the message names the field.
     """
 
     architecture: str = "paper"
@@ -76,7 +88,7 @@ class Preset:
 
     @property
     def network_options(self) -> dict[str, Any]:
-        """What `networks.build` is to be told of a preset, beside the architecture and the width."""
+        """The preset's arguments for `networks.build`, beside the architecture and the width."""
         return {"centre_c": self.centre_c} | ({"norm": self.norm} if self._takes_norm else {})
 
     @property
@@ -84,7 +96,14 @@ class Preset:
         return "norm" in options(self.architecture)[1]
 
     def rate(self, step: int) -> float:
-        """The factor on both learning rates after `step` steps, 0 to 1."""
+        """The factor on both learning rates at one step.
+
+        Args:
+            step: steps done before it.
+
+        Returns:
+            From 0 to 1.
+        """
         if self.lr_frames == 0:
             return 1.0
         risen = min(1.0, (step + 1) * self.batch / WARM_UP)
@@ -109,7 +128,7 @@ LIMITS: list[tuple[str, float, float]] = [
 
 
 def _checked(name: str, value: Any, kind: Any) -> Any:
-    """The value as Python's own type, so that it can be stored; ValueError where it is not of the field's kind."""
+    """The value in a plain Python type, which JSON can store; ValueError where it is not of the field's type."""
     if get_origin(kind) is tuple:
         if not isinstance(value, (tuple, list)) or len(value) != len(get_args(kind)):
             raise ValueError(f"A preset's {name} must be two numbers, got {value!r}.")
@@ -196,7 +215,14 @@ PRESETS = {
 
 
 def find_preset(preset: str | Preset) -> Preset:
-    """The preset of that name, or the one given; ValueError lists the names."""
+    """Looks a preset up by name.
+
+    Args:
+        preset: a name in PRESETS, or a Preset, which is returned as it is.
+
+    Raises:
+        ValueError: The name is unknown; the message lists the known ones.
+    """
     if isinstance(preset, Preset):
         return preset
     if not isinstance(preset, str) or preset not in PRESETS:
@@ -205,5 +231,5 @@ def find_preset(preset: str | Preset) -> Preset:
 
 
 def name_of(preset: Preset) -> str:
-    """The name under which these values are known, "custom" where they are not."""
+    """The name of a preset with exactly these values, or "custom" if there is none."""
     return next((name for name, known in PRESETS.items() if known == preset), "custom")

@@ -27,24 +27,35 @@ def train_step(
     autocast: Callable[[], AbstractContextManager[Any]],
     rand: Callable[..., Tensor] = torch.rand,
 ) -> dict[str, Tensor]:
-    """One step of Eq. 9 on N real frames (N, C, 64, 64) in [-1, 1] and N labels.
+    """One step of Eq. 9: stage 1 updates D, stage 2 updates G.
 
-    autocast makes the context that the networks run in; rand draws U(0, 1) numbers of a shape, for the label views.
-    Gives the losses of the step, each a detached scalar: d_loss (all that D minimises), g_loss (Eq. 4 or its
-    relativistic kin), lambda_d and lambda_c.
+    Args:
+        generator: G; its parameters are updated.
+        discriminator: D; its parameters are updated.
+        g_optimizer: steps on G's parameters.
+        d_optimizer: steps on D's parameters.
+        real: (N, C, 64, 64) real frames in [-1, 1].
+        labels: N labels; with `lambda_still` the pairs that LabelSpace.sample_pairs draws.
+        preset: losses and their weights, label view, shift and penalties.
+        autocast: makes the context that the networks run in.
+        rand: draws U(0, 1) numbers of a given shape, for the label views and the shift.
+
+    Returns:
+        The losses of the step as detached scalars, d_loss (everything that D minimises), g_loss (Eq. 4, or the
+        relativistic loss), lambda_d (Eq. 6) and lambda_c (Eq. 7), unweighted.
     """
     n = len(real)
     view = VIEWS.get(preset.label_view)  # None for "plain": labels are read in the same pass as the score
 
     def shown(frames: Tensor) -> Tensor:
-        """What all heads see: were the label heads shown more than the score, codes would hide in the corners."""
+        """What all heads see: if the label heads saw more than the score, codes would hide in the corners."""
         return shifted(frames, preset.shift, rand) if preset.shift else frames
 
     # Stage 1: D learns to tell real frames from fakes (Eq. 2, 3) and to read the labels off fakes (Eq. 6, 7).
     with autocast():
         fake = generator(labels)
         halves = fake.chunk(2)  # cut once: a slice's gradient is as large as `fake`, laid out in another way
-        k = len(halves[0]) if view else n  # a second pass only looks at half of the fakes: a sixth less work
+        k = len(halves[0]) if view else n  # a second pass sees only half of the fakes: a sixth less work
         judged = shown(torch.cat([real.to(fake.dtype), fake.detach()]))
         seen = torch.cat([judged, view(shown(halves[0].detach()), rand)]) if view else judged
         logit, d_logits, c_hat = (head.float() for head in discriminator(seen))
@@ -67,7 +78,7 @@ def train_step(
     d_loss.backward()
     d_optimizer.step()
 
-    # Stage 2: G learns to be taken for real (Eq. 4) and to draw labels that D can read (Eq. 6, 7). D is frozen.
+    # Stage 2: G learns to pass for real (Eq. 4) and to draw labels that D can read (Eq. 6, 7). D is frozen.
     discriminator.requires_grad_(False)
     with autocast():
         judged = shown(torch.cat(halves))

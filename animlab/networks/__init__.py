@@ -1,6 +1,6 @@
-"""The pairs of networks, by name. A further one is a file beside these two and a line in ARCHITECTURES.
+"""The pairs of networks, by name. To add one, write a file beside these two and a line in ARCHITECTURES.
 
-The contract of a pair, which everything else relies on and which is all it knows of them:
+The rest of the library relies on the following contract, and on nothing else:
 
 - `Generator(space, channels, width, centre_c, **own)` and `Discriminator(space, channels, width, centre_c, **own)`;
 - G(labels) gives frames (N, channels, 64, 64), in [-1, 1] where they are a picture;
@@ -30,14 +30,24 @@ ARCHITECTURES: dict[str, tuple[type[Network], type[Network]]] = {
 
 
 def build(architecture: str, space: LabelSpace, channels: int = 3, **config: Any) -> tuple[Network, Network]:
-    """An untrained generator and discriminator.
+    """Builds an untrained generator and discriminator.
 
-    >>> G, D = animlab.networks.build("residual", LabelSpace(n_z=8, n_d=5, n_c=5), channels=3, width=0.5)
+    Example:
+        >>> G, D = animlab.networks.build("residual", LabelSpace(n_z=8, n_d=5, n_c=5), channels=3, width=0.5)
 
-    architecture: a name in ARCHITECTURES. space: how many labels of each kind there are. channels: of a frame, 1 or 3.
-    config: what the networks take beside these (`width`, `centre_c`, "paper"'s `norm`); each gets what it knows.
+    Args:
+        architecture: a name in ARCHITECTURES, "paper" or "residual".
+        space: the number of labels of each kind.
+        channels: channels of a frame, 1 or 3 for the project's data.
+        **config: the networks' other arguments (`width`, `centre_c`, and `norm` for "paper"); each network gets those
+            that it takes.
 
-    Raises ValueError for an unknown architecture, TypeError for an option that neither network takes.
+    Returns:
+        The generator and the discriminator.
+
+    Raises:
+        ValueError: The architecture is unknown, or a value is out of range.
+        TypeError: Neither network takes such an option.
     """
     known = options(architecture)
     if strange := sorted(config.keys() - known[0] - known[1]):
@@ -50,9 +60,16 @@ def build(architecture: str, space: LabelSpace, channels: int = 3, **config: Any
 
 
 def options(architecture: str) -> tuple[frozenset[str], frozenset[str]]:
-    """Names of the arguments that G and D of an architecture take beside space and channels.
+    """The names of the arguments that G and D of an architecture take beside space and channels.
 
-    Raises ValueError for an unknown architecture.
+    Args:
+        architecture: a name in ARCHITECTURES.
+
+    Returns:
+        Those of G and those of D.
+
+    Raises:
+        ValueError: The architecture is unknown.
     """
     if not isinstance(architecture, str) or architecture not in ARCHITECTURES:
         raise ValueError(f"No networks are named {architecture!r}; there are {', '.join(map(repr, ARCHITECTURES))}.")
@@ -61,9 +78,13 @@ def options(architecture: str) -> tuple[frozenset[str], frozenset[str]]:
 
 
 def architecture_of(net: Network) -> str:
-    """The name under which a network's class, or one that it derives from, stands in ARCHITECTURES.
+    """The name in ARCHITECTURES of a network's class, or of the class that it derives from.
 
-    Raises ValueError where it is none of them.
+    Args:
+        net: a generator or a discriminator.
+
+    Raises:
+        ValueError: The network belongs to none of them.
     """
     for name, pair in ARCHITECTURES.items():
         if isinstance(net, pair):

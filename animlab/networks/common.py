@@ -1,4 +1,4 @@
-"""What every pair of networks shares: how labels go into G, and how D's one output parts into x', d' and c'."""
+"""What every pair of networks shares: how labels enter G, and how D's output is split into x', d' and c'."""
 
 from __future__ import annotations
 
@@ -10,18 +10,24 @@ from torch import Tensor, nn
 from ..checks import flag, instance, real, whole
 from ..labels import Labels, LabelSpace
 
-WIDTHS = 0.001, 100.0  # below, every layer has its least size; above, none fits into a memory
+WIDTHS = 0.001, 100.0  # below, every layer has its least size; above, no machine has the memory
 MOST_CHANNELS = 1000  # of a frame
-LEAK = 0.2  # of every leaky ReLU; the paper gives none, DCGAN has this
+LEAK = 0.2  # slope of every leaky ReLU for negative inputs; the paper gives none, this is DCGAN's
 
 
 class Network(nn.Module):
-    """A generator or a discriminator.
+    """Base class of generators and discriminators.
 
-    config: what it was built with beside space and channels, for the header of its file.
+    Its `config` holds the arguments beside space and channels, for the header of a checkpoint.
 
-    Raises ValueError for a width from outside WIDTHS, for channels that are no whole number of at least 1 and for a
-    centre_c that is neither True nor False; TypeError for a space that is no LabelSpace.
+    Args:
+        space: the number of labels of each kind.
+        channels: channels of a frame, 1 to 1,000.
+        **config: the other arguments of the subclass; `width` from 0.001 to 100, `centre_c` True or False.
+
+    Raises:
+        ValueError: width, channels or centre_c is none of these.
+        TypeError: space is not a LabelSpace.
     """
 
     def __init__(self, space: LabelSpace, channels: int, **config: Any) -> None:
@@ -42,7 +48,7 @@ class Network(nn.Module):
 
 
 def checked(config: dict[str, Any]) -> dict[str, Any]:
-    """What a network is built with, as Python's own types, so that it can be stored; ValueError for no such values."""
+    """A network's config in plain Python types, which JSON can store; ValueError for values out of range."""
     config = dict(config)
     if "width" in config:
         config["width"] = real("width, the factor on the networks' channels,", config["width"], *WIDTHS)
@@ -52,22 +58,41 @@ def checked(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def scaled(width: float, channels: int) -> int:
-    """`channels` of a table times the width factor, at least 4 (the tables are width 1)."""
+    """The channels of a layer in a network of another width.
+
+    Args:
+        width: factor; the tables are width 1.
+        channels: channels of the layer in the table.
+
+    Returns:
+        width · channels, rounded, at least 4.
+    """
     return max(4, round(channels * width))
 
 
 def join_labels(labels: Labels, centre_c: bool) -> Tensor:
-    """z ⊕ d ⊕ c, (N, n_z + n_d + n_c), G's input (Eq. 8).
+    """Concatenates labels to G's input z ⊕ d ⊕ c (Eq. 8).
 
-    centre_c: c goes in as 2c - 1, so that the middle of its range is 0.
+    Args:
+        labels: N labels.
+        centre_c: whether c enters as 2c - 1, so that the middle of its range is 0.
+
+    Returns:
+        (N, n_z + n_d + n_c).
     """
     return torch.cat([labels.z, labels.d, 2 * labels.c - 1 if centre_c else labels.c], dim=1)
 
 
 def split_heads(heads: Tensor, space: LabelSpace, centre_c: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """D's last layer (N, 1 + n_d + n_c) → logit x' (N, 1), logits d' (N, n_d) and c' (N, n_c), Eq. 8.
+    """Splits the output of D's last layer into x', d' and c' (Eq. 8).
 
-    c' lives where c does, [0, 1], but is not clipped to it; centre_c says that the layer gives 2c' - 1.
+    Args:
+        heads: (N, 1 + n_d + n_c), the output of the last layer.
+        space: the number of labels of each kind.
+        centre_c: whether the layer predicts 2c' - 1.
+
+    Returns:
+        The logit x' (N, 1), the logits d' (N, n_d), and c' (N, n_c) on the scale of c, [0, 1], but not clipped to it.
     """
     logit, d_logits, c_hat = heads.split([1, space.n_d, space.n_c], dim=1)
     return logit, d_logits, (c_hat + 1) / 2 if centre_c else c_hat

@@ -24,9 +24,17 @@ Norm = Literal["batch", "spectral", "none"]
 
 
 class Generator(Network):
-    """Tab. 1: labels → frames (N, channels, 64, 64) in [-1, 1].
+    """The paper's generator (Tab. 1): labels → frames (N, channels, 64, 64) in [-1, 1].
 
-    width scales every hidden layer (1 = the paper); centre_c feeds c as 2c - 1, so that the middle of its range is 0.
+    Args:
+        space: the number of labels of each kind.
+        channels: channels of a frame.
+        width: factor on the channels of every hidden layer, 0.001 to 100; 1 is the paper's.
+        centre_c: whether c enters as 2c - 1, so that the middle of its range is 0.
+
+    Raises:
+        ValueError: width, channels or centre_c is out of range.
+        TypeError: space is not a LabelSpace.
     """
 
     def __init__(self, space: LabelSpace, channels: int = 3, width: float = 1.0, centre_c: bool = False) -> None:
@@ -48,10 +56,21 @@ class Generator(Network):
 
 
 class Discriminator(Network):
-    """Tab. 2: frames (N, channels, 64, 64) → score x' (N, 1), d' (N, n_d) and c' (N, n_c), Eq. 8.
+    """The paper's discriminator (Tab. 2): frames (N, channels, 64, 64) → x' (N, 1), d' (N, n_d) and c' (N, n_c), Eq. 8.
 
-    The score and d' are logits; c' lives where c does, [0, 1], but is not clipped to it. norm is "batch" for the
-    table's batch norms, "spectral" for spectral normalisation of every layer in their place, "none" for neither.
+    The score x' and d' are logits; c' is on the scale of c, [0, 1], but not clipped to it.
+
+    Args:
+        space: the number of labels of each kind.
+        channels: channels of a frame.
+        width: factor on the channels of every hidden layer, 0.001 to 100; 1 is the paper's.
+        centre_c: whether the last layer predicts 2c' - 1.
+        norm: "batch" for the table's batch norms, "spectral" for spectral normalisation of every layer instead, "none"
+            for neither.
+
+    Raises:
+        ValueError: width, channels, centre_c or norm is out of range.
+        TypeError: space is not a LabelSpace.
     """
 
     def __init__(
@@ -83,10 +102,13 @@ class Discriminator(Network):
 
 
 class Spectral(nn.Module):
-    """Spectral normalisation (Miyato et al. 2018): the layer with its weight divided by its largest singular value σ.
+    """Spectral normalisation: a layer whose weight is divided by its largest singular value σ.
 
     u and v estimate the first singular vectors of the weight seen as out × rest; each pass in training mode makes one
-    power iteration.
+    power iteration. Source: Miyato et al. 2018.
+
+    Args:
+        layer: the layer to normalise.
     """
 
     u: Tensor
@@ -103,13 +125,13 @@ class Spectral(nn.Module):
 
     @torch.no_grad()
     def iterate(self) -> None:
-        """One power iteration."""
+        """Makes one power iteration."""
         matrix = self.layer.weight.flatten(1)
         self.v.copy_(F.normalize(matrix.t() @ self.u, dim=0))
         self.u.copy_(F.normalize(matrix @ self.v, dim=0))
 
     def sigma(self) -> Tensor:
-        """The weight's largest singular value, as far as u and v know it; gradients flow to the weight."""
+        """The estimate of the weight's largest singular value from u and v, a scalar; gradients flow to the weight."""
         # Copies, because the next pass iterates in place while this one's graph still waits for its backward.
         return torch.dot(self.u.clone(), self.layer.weight.flatten(1) @ self.v.clone())
 

@@ -1,10 +1,10 @@
-"""A modern pair: residual blocks without any normalisation, as R3GAN builds them, small enough for a processor.
+"""A modern pair: residual blocks without any normalisation, as in R3GAN, small enough to train on a CPU.
 
-- Nothing is normalised: each block is x + f(x) with f starting at zero, so that a fresh network passes its input on
-  unchanged and deep stacks train from the first step (Zhang et al. 2019, "Fixup").
-- G doubles the size by bilinear interpolation, D halves it by averaging: neither leaves a grid in the pictures.
-- D has no level at 64×64, where few channels take much time: a convolution with stride 2 goes straight to 32×32.
-- G's pictures are linear: values beyond [-1, 1] are clipped only when shown. A tanh would saturate on black grounds,
+- Nothing is normalised: each block is x + f(x) with f starting at zero, so that an untrained network passes its input
+  on unchanged and deep stacks train from the first step (Zhang et al. 2019, "Fixup").
+- G doubles the resolution by bilinear interpolation, D halves it by averaging: neither leaves a grid in the pictures.
+- D has no level at 64×64, where even few channels are slow: a convolution with stride 2 goes straight to 32×32.
+- G's output is linear: values beyond [-1, 1] are clipped only when shown. A tanh would saturate on black backgrounds,
   and a saturated pixel learns nothing.
 
 Huang et al. 2024, "The GAN is dead; long live the GAN! A modern baseline GAN".
@@ -27,9 +27,17 @@ HIDDEN = 256  # units between labels and pictures
 
 
 class Generator(Network):
-    """Labels → frames (N, channels, 64, 64), in [-1, 1] where they are a picture.
+    """The residual generator: labels → frames (N, channels, 64, 64), in [-1, 1] where they are a picture.
 
-    width scales the channels of every level; centre_c feeds c as 2c - 1, so that the middle of its range is 0.
+    Args:
+        space: the number of labels of each kind.
+        channels: channels of a frame.
+        width: factor on the channels of every level, 0.001 to 100.
+        centre_c: whether c enters as 2c - 1, so that the middle of its range is 0.
+
+    Raises:
+        ValueError: width, channels or centre_c is out of range.
+        TypeError: space is not a LabelSpace.
     """
 
     def __init__(self, space: LabelSpace, channels: int = 3, width: float = 1.0, centre_c: bool = True) -> None:
@@ -51,9 +59,20 @@ class Generator(Network):
 
 
 class Discriminator(Network):
-    """Frames (N, channels, 64, 64) → logit x' (N, 1), logits d' (N, n_d) and c' (N, n_c), Eq. 8.
+    """The residual discriminator: frames (N, channels, 64, 64) → x' (N, 1), d' (N, n_d) and c' (N, n_c), Eq. 8.
 
-    The mirror image of the generator, from 32×32 down. c' lives where c does, [0, 1], but is not clipped to it.
+    It mirrors the generator from 32×32 down. The score x' and d' are logits; c' is on the scale of c, [0, 1], but not
+    clipped to it.
+
+    Args:
+        space: the number of labels of each kind.
+        channels: channels of a frame.
+        width: factor on the channels of every level, 0.001 to 100.
+        centre_c: whether the last layer predicts 2c' - 1.
+
+    Raises:
+        ValueError: width, channels or centre_c is out of range.
+        TypeError: space is not a LabelSpace.
     """
 
     def __init__(self, space: LabelSpace, channels: int = 3, width: float = 1.0, centre_c: bool = True) -> None:
@@ -73,7 +92,11 @@ class Discriminator(Network):
 
 
 class Block(nn.Module):
-    """x + conv(lrelu(conv(lrelu(x)))), 3×3, as many channels out as in; the second convolution starts at zero."""
+    """A residual block, x + conv(lrelu(conv(lrelu(x)))), with 3×3 kernels; the second convolution starts at zero.
+
+    Args:
+        channels: channels of its input and of its output.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -85,14 +108,22 @@ class Block(nn.Module):
 
 
 class Enlarge(nn.Module):
-    """Twice the height and width, by bilinear interpolation."""
+    """Doubles height and width by bilinear interpolation."""
 
     def forward(self, x: Tensor) -> Tensor:
         return F.interpolate(x, scale_factor=2, mode="bilinear")
 
 
 def convolution(before: int, after: int, size: int, gain: float = 1.0, stride: int = 1) -> nn.Conv2d:
-    """A convolution that keeps the size or halves it; its weights start as N(0, gain² / inputs of a unit)."""
+    """A convolution that keeps the size of its input, or halves it; its weights start as N(0, gain² / fan-in).
+
+    Args:
+        before: channels in.
+        after: channels out.
+        size: side of the kernel in pixels; padding is (size - 1) // 2.
+        gain: factor on the standard deviation of the initial weights.
+        stride: 1 keeps the size, 2 halves it.
+    """
     layer = nn.Conv2d(before, after, size, stride, (size - 1) // 2)
     nn.init.normal_(layer.weight, 0.0, gain / math.sqrt(before * size * size))
     nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
