@@ -1,7 +1,8 @@
-"""Checkpoints: safetensors plus a JSON header, never pickle; written whole or not at all.
+"""Checkpoints: safetensors plus a JSON header, never pickle; each is written completely or not at all.
 
-One format for everything. "generator.…" (the weights to play with) and "discriminator.…" make a model; a run in
-progress adds "training.…": the raw generator, both optimisers' moments and the random state, to go on exactly.
+There is one format for everything. "generator.…" (the weights to play with) and "discriminator.…" make a model; a run
+in progress adds "training.…": the raw generator, the moments of both optimisers and the random state, so that it can
+resume exactly.
 """
 
 from __future__ import annotations
@@ -39,21 +40,33 @@ FORMAT = 1
 PARTS = "generator.", "discriminator."  # how the names of a model's tensors begin
 # Parts of networks that had other names in checkpoints written before 2026-11-28.
 RENAMED = {".draw.": ".decoder.", ".look.": ".features.", ".judge.": ".head."}
-LARGE = 2**16  # numbers from which on int8 stores a weight so: smaller ones weigh nothing
+LARGE = 2**16  # elements of a weight from which on int8 quantises it: smaller ones hardly add to the file
 PROJECT = Path(__file__).resolve().parents[1]
 
 
 class CheckpointError(ValueError):
-    """A file that is no checkpoint of this library, or does not fit what it is loaded into."""
+    """A file is not a checkpoint of this library, is damaged, or does not fit the networks that it is loaded into."""
 
 
 def load(path: str | Path, device: torch.device | str = "cpu") -> Model:
-    """A trained model: a run's folder ("runs/actions"), a shipped one ("pretrained/actions") or a .safetensors file.
+    """Loads a trained model.
 
-    A relative path is looked up from the working directory, then in the project's data/ folder. "hf://owner/name" is a
-    model that animlab.push has put on the Hugging Face hub; it is downloaded once. Weights shipped as float16 or int8
-    come back as float32. Raises FileNotFoundError or CheckpointError, each with one sentence that says why, and OSError
-    where the hub cannot be reached.
+    Weights shipped as float16 or int8 come back as float32.
+
+    Example:
+        >>> model = animlab.load("pretrained/actions")
+
+    Args:
+        path: the folder of a run ("runs/actions"), a shipped model ("pretrained/actions"), or a .safetensors file. A
+            relative path is looked up from the working directory, then in the project's data/ folder. "hf://owner/name"
+            is a model that animlab.push put on the Hugging Face hub; it is downloaded once.
+        device: where the weights go.
+
+    Raises:
+        FileNotFoundError: There is no model at `path`.
+        CheckpointError: The file is damaged, or not a checkpoint of this library.
+        OSError: The hub cannot be reached.
+        ValueError: The device cannot be used here.
     """
     if str(path).startswith(HUB):
         from .hub import fetch  # which imports this module
@@ -64,7 +77,7 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> Model:
     if "baseline" in header:
         raise CheckpointError(f"{place} holds a {header['baseline']}: load it with animlab.baselines.load.")
     with fitting(place):
-        with torch.device("meta"):  # where tensors have a shape and take no memory: a header may promise anything
+        with torch.device("meta"):  # tensors with a shape and no memory: a header may claim networks of any size
             compare(dict(zip(PARTS, build(header))), tensors)
         generator, discriminator = build(header)
         generator.load_state_dict(without_prefix(PARTS[0], tensors))
@@ -76,13 +89,23 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> Model:
 
 
 def save(model: Model, path: str | Path, dtype: torch.dtype = torch.float32) -> Path:
-    """Writes the model to `path` (a folder, or a .safetensors file).
+    """Saves a model.
 
-    dtype: float16 halves the file, for shipping. int8 quarters it: the large weights become whole numbers from -127 to
-    127 with one scale for each row or output channel, which the header names under "int8"; all else is float16.
+    Args:
+        model: the model to save.
+        path: a folder or a .safetensors file.
+        dtype: torch.float32; torch.float16, which halves the file, for shipping; or torch.int8, which quarters it. int8
+            stores large weights as integers from -127 to 127 with one scale for each row or output channel, and names
+            them in the header under "int8"; everything else is float16 then.
 
-    Raises ValueError for any other dtype, FileExistsError where a run lies in that place that could no longer be
-    resumed, OSError as write_checkpoint does.
+    Returns:
+        The file that was written.
+
+    Raises:
+        TypeError: This is not a Model.
+        ValueError: The dtype is another one.
+        FileExistsError: The file belongs to a run, which could no longer be resumed.
+        OSError: The disk is full, or the folder is not writable; an older file stays.
     """
     instance("save takes a Model, such as fit(…).model", model, Model)
     if dtype not in (torch.float32, torch.float16, torch.int8):
@@ -107,9 +130,16 @@ def save(model: Model, path: str | Path, dtype: torch.dtype = torch.float32) -> 
 
 
 def to_int8(weight: Tensor, most: int = 127) -> tuple[Tensor, Tensor]:
-    """A weight (m, …) as whole numbers from -most to most, and the scale (m, 1, …) that gives each of its m parts back.
+    """Quantises a weight symmetrically, with one scale for each entry along its first axis.
 
-    No number is off by more than half its part's scale, which is the part's largest number over `most`.
+    The error of a value is at most half the scale of its entry, which is the entry's largest magnitude over `most`.
+
+    Args:
+        weight: (m, …).
+        most: largest integer; 127 uses all of int8.
+
+    Returns:
+        The integers, int8 (m, …), and the scales, float32 (m, 1, …), whose product approximates the weight.
     """
     weight = weight.float()
     scale = (weight.abs().amax(dim=tuple(range(1, weight.ndim)), keepdim=True) / most).clamp(
@@ -119,7 +149,7 @@ def to_int8(weight: Tensor, most: int = 127) -> tuple[Tensor, Tensor]:
 
 
 def file_of(path: str | Path) -> Path:
-    """The checkpoint file that `path` stands for: itself if it is a .safetensors file, else the one in that folder."""
+    """The checkpoint file that a path stands for: itself if it ends in .safetensors, else the one in that folder."""
     if not str(path).strip():
         raise ValueError(f"A checkpoint needs the name of a folder or of a .safetensors file, got {str(path)!r}.")
     path = Path(path).expanduser()
@@ -127,9 +157,14 @@ def file_of(path: str | Path) -> Path:
 
 
 def find(path: str | Path) -> Path:
-    """The checkpoint file that `path` names; FileNotFoundError says where it was looked for.
+    """Looks a checkpoint up, from the working directory and then in the project's data/ folder.
 
-    Raises CheckpointError for what lies there and is no file that can be read.
+    Args:
+        path: a folder or a .safetensors file.
+
+    Raises:
+        FileNotFoundError: There is no such file; the message says where it was looked for.
+        CheckpointError: What lies there is not a readable file.
     """
     named = file_of(path)
     for place in (named, PROJECT / "data" / named):
@@ -145,7 +180,16 @@ def find(path: str | Path) -> Path:
 
 
 def describe(generator: Network, discriminator: Network | None, card: dict[str, Any]) -> dict[str, Any]:
-    """The header: all that is needed to build the networks again, and the card."""
+    """Makes the header of a checkpoint: the card, and everything that is needed to build the networks again.
+
+    Args:
+        generator: G.
+        discriminator: D, or None.
+        card: what is known about the model.
+
+    Raises:
+        ValueError: The two networks belong to different architectures.
+    """
     header: dict[str, Any] = {
         "format": FORMAT,
         "architecture": architecture_of(generator),
@@ -166,9 +210,19 @@ def describe(generator: Network, discriminator: Network | None, card: dict[str, 
 
 
 def build(header: dict[str, Any]) -> tuple[Network, Network | None]:
-    """Networks as the header describes them, with untrained weights; the caller's random state is left alone."""
+    """Builds the networks that a header describes, with untrained weights; the global random state is unchanged.
+
+    Args:
+        header: as `describe` makes it; without "architecture" in the oldest files, which are of the paper's networks.
+
+    Returns:
+        The generator, and the discriminator or None.
+
+    Raises:
+        ValueError: The architecture is unknown.
+    """
     space, channels = LabelSpace(**header["space"]), header["channels"]
-    name = header.get("architecture", "paper")  # files from before there were others do not say so
+    name = header.get("architecture", "paper")  # the oldest files do not name one
     if name not in ARCHITECTURES:
         raise ValueError(f"no networks are named {name!r}; update animlab")
     generator, discriminator = ARCHITECTURES[name]
@@ -179,12 +233,24 @@ def build(header: dict[str, Any]) -> tuple[Network, Network | None]:
 
 
 def write_checkpoint(path: str | Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> Path:
-    """Writes beside the old file and renames over it: a kill at any moment leaves the old or the new one whole.
+    """Writes a checkpoint atomically: if the process is killed, either the old file or the new one is there, complete.
 
-    Raises OSError where the disk is full or the folder cannot be written to; the old file is intact then.
+    The file is written beside the old one, then renamed over it. The header gets the library's version and a CRC-32 of
+    each tensor.
+
+    Args:
+        path: a folder or a .safetensors file.
+        tensors: what to store, by name.
+        header: the rest, which JSON can store.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        OSError: The disk is full, or the folder is not writable; the old file stays.
     """
     path = file_of(path)
-    # A folder, because safetensors itself writes under a name of its own beside the file that it is asked for.
+    # A folder, because safetensors itself writes to a temporary file beside the one that it is asked for.
     unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     temporary = unfinished / path.name
     whole = {k: v.detach().cpu().contiguous() for k, v in sorted(tensors.items())}  # a file reads back in any order
@@ -194,7 +260,7 @@ def write_checkpoint(path: str | Path, tensors: dict[str, Tensor], header: dict[
         temporary.touch()
         mode = temporary.stat().st_mode
         save_file(whole, temporary, {"animlab": json.dumps(header)})
-        temporary.chmod(mode)  # safetensors leaves a file that nobody else may read
+        temporary.chmod(mode)  # safetensors leaves a file that only its owner may read
         with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -207,9 +273,14 @@ def write_checkpoint(path: str | Path, tensors: dict[str, Tensor], header: dict[
 
 
 def set_aside(path: str | Path, step: int, keep: int) -> None:
-    """Keeps the checkpoint of `step` beside the newest as `step-<step>.safetensors`, and the last `keep` of these.
+    """Keeps the newest checkpoint of a run under another name, before the next one replaces it.
 
-    Beside a file of another name, `mine.safetensors`, it is `mine-step-<step>.safetensors`.
+    The name is `step-<step>.safetensors`, or `mine-step-<step>.safetensors` for a file `mine.safetensors`.
+
+    Args:
+        path: the run's folder or .safetensors file.
+        step: the step of its newest checkpoint.
+        keep: how many of these stay; the oldest are deleted.
     """
     newest = file_of(path)
     unfinished = newest.with_name(f"{newest.name}.{secrets.token_hex(4)}.part")
@@ -218,25 +289,29 @@ def set_aside(path: str | Path, step: int, keep: int) -> None:
     except OSError:  # a file system without links
         shutil.copy2(newest, unfinished)
     os.replace(unfinished, newest.with_name(f"{_aside(newest)}{step}.safetensors"))
-    earlier = {n: file for n, file in earlier_ones(newest).items() if n <= step}  # later ones: of a run taken back
+    earlier = {n: file for n, file in earlier_ones(newest).items() if n <= step}  # later ones: of a run set back
     for n in sorted(earlier)[:-keep]:
         earlier[n].unlink()
 
 
 def earlier_ones(newest: Path) -> dict[int, Path]:
-    """The checkpoints that were set aside of a run, by their steps."""
+    """The checkpoints of a run that were set aside, by step.
+
+    Args:
+        newest: the run's checkpoint file.
+    """
     pattern = re.compile(re.escape(_aside(newest)) + r"(\d+)\.safetensors")
     found = [(pattern.fullmatch(file.name), file) for file in newest.parent.iterdir()]
     return {int(match[1]): file for match, file in found if match}
 
 
 def _aside(newest: Path) -> str:
-    """How the names of what is set aside begin: runs that share a folder have files of their own."""
+    """The prefix of the names of checkpoints that are set aside; runs that share a folder have different ones."""
     return "step-" if newest.name == FILE else f"{newest.stem}-step-"
 
 
 def remove_unfinished(file: Path) -> None:
-    """Deletes what killed processes left behind while they wrote `file`."""
+    """Deletes what killed processes left behind while writing `file`."""
     for left in file.parent.glob(f"{glob.escape(file.name)}.*.part"):
         if left.is_dir():
             shutil.rmtree(left, ignore_errors=True)
@@ -245,10 +320,17 @@ def remove_unfinished(file: Path) -> None:
 
 
 def read_checkpoint(path: Path, prefixes: tuple[str, ...] = ("",)) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors whose names start with one of `prefixes`, floats as float32, and the header.
+    """Reads a checkpoint.
 
-    Raises CheckpointError for what is no such file, and where a tensor is missing, is not what was written, or holds
-    what is no finite number.
+    Args:
+        path: the .safetensors file.
+        prefixes: only tensors whose names start with one of these are read.
+
+    Returns:
+        The tensors by name, with float16 and int8 converted to float32, and the header.
+
+    Raises:
+        CheckpointError: The file is not a checkpoint, a tensor is missing, its checksum is wrong, or it is not finite.
     """
     if reason := _unsuited(path):
         raise CheckpointError(f"{path} cannot be opened ({reason}).")
@@ -284,7 +366,11 @@ def read_checkpoint(path: Path, prefixes: tuple[str, ...] = ("",)) -> tuple[dict
 
 @contextmanager
 def fitting(place: Path) -> Iterator[None]:
-    """Around giving the tensors of a file to what its header describes: CheckpointError where they do not fit."""
+    """A context in which tensors are given to the networks of a header; turns errors into CheckpointError.
+
+    Args:
+        place: the file, for the message.
+    """
     try:
         yield
     except (LookupError, TypeError, ValueError, RuntimeError) as error:
@@ -293,7 +379,12 @@ def fitting(place: Path) -> Iterator[None]:
 
 
 def compare(networks: Mapping[str, nn.Module | None], tensors: dict[str, Tensor]) -> None:
-    """ValueError where tensors have other names or shapes than those of networks, by the beginning of their names."""
+    """Raises ValueError if tensors differ in names or shapes from those of networks.
+
+    Args:
+        networks: the networks by the prefix of their tensors' names; None stands for a network without tensors.
+        tensors: the tensors by name; names with other prefixes are ignored.
+    """
     for prefix, network in networks.items():
         expected = {} if network is None else {k: v.shape for k, v in network.state_dict().items()}
         found = {k: v.shape for k, v in without_prefix(prefix, tensors).items()}
@@ -303,19 +394,19 @@ def compare(networks: Mapping[str, nn.Module | None], tensors: dict[str, Tensor]
 
 
 def card_of(header: dict[str, Any]) -> dict[str, Any]:
-    """The card in a header; ValueError where it is none."""
+    """The card in a header; ValueError if it is not a dict."""
     if not isinstance(header["card"], dict):
         raise ValueError(f"the card is {shown(header['card'])}, not an object {{…}}")
     return header["card"]
 
 
 def checksum(tensor: Tensor) -> int:
-    """The CRC-32 of a tensor's bytes, which one flipped bit changes."""
+    """The CRC-32 of a tensor's bytes, which a single flipped bit changes."""
     return zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy())  # type: ignore[arg-type]  # it has a buffer
 
 
 def _unsuited(path: Path) -> str:
-    """Why a file cannot be opened, "" where it can."""
+    """Why a file cannot be opened, "" if it can."""
     try:
         return unsuited(path)
     except ValueError:  # a name that no file can have
@@ -334,24 +425,24 @@ def _is_a_run(path: Path) -> bool:
 
 
 def _of_today(name: str) -> str:
-    """A tensor's name as it is written today."""
+    """A tensor's current name."""
     for before, now in RENAMED.items():
         name = name.replace(before, now)
     return name
 
 
 def with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The same tensors under longer names."""
+    """The same tensors, with `prefix` before their names."""
     return {prefix + k: v for k, v in tensors.items()}
 
 
 def without_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Those tensors whose names start with `prefix`, under the rest of their names."""
+    """The tensors whose names start with `prefix`, without it."""
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def library_version() -> str:
-    """The installed animlab's version, "unknown" where it runs uninstalled."""
+    """The version of the installed animlab, "unknown" if it is not installed."""
     try:
         return version("animlab")
     except PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""A trained model: labels in, pictures out, and labels read back off pictures."""
+"""A trained model: draws pictures from labels, and reads labels off pictures."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from .frames import to_tensor, to_uint8
 from .labels import Labels, LabelSpace
 from .networks import Network
 
-BATCH = 256  # pictures drawn or read at once: bounds memory, costs no speed
+BATCH = 256  # pictures drawn or read at once: bounds memory at no cost in speed
 
 
 @dataclass
 class Model:
-    """A generator, the discriminator that reads its labels (where it was kept), and what is known about them.
+    """A generator, its discriminator where that was kept, and what is known about them.
 
-    card: the checkpoint's header: "dataset", "preset", "steps", "seed", "version", … as far as known.
+    Args:
+        generator: G; drawn with in evaluation mode.
+        discriminator: D, which reads labels; None where it was not saved.
+        card: what the checkpoint's header knows of the model, such as "dataset", "preset", "steps" and "seed".
     """
 
     generator: Network
@@ -40,15 +43,22 @@ class Model:
         return self.generator.space
 
     def names_of_c(self) -> list[str]:
-        """Each c's name for a reader: "c3 · lowers both arms" where the card says what is seen, else "c3"."""
+        """Names of the continuous labels for a reader.
+
+        Returns:
+            n_c names such as "c3 · lowers both arms", or just "c3" where the card has no description of what is seen.
+        """
         seen = self.card.get("seen")
         said = seen if isinstance(seen, dict) else {}
         return [f"c{j} · {said[f'c{j}']}" if f"c{j}" in said else f"c{j}" for j in range(self.space.n_c)]
 
     def liveliest_c(self) -> int:
-        """The c to show first: that of most strength times focus as the card has them, 0 where it does not.
+        """The index of the continuous label to show first.
 
-        What changes most is more often a colour than a movement, so strength alone will not do.
+        Strength alone is no good measure, because what changes most is more often a colour than a movement.
+
+        Returns:
+            The c with the largest product of strength and focus on the card; 0 where the card has none.
         """
         influence = self.card.get("influence")
         known = influence if isinstance(influence, dict) else {}
@@ -62,9 +72,17 @@ class Model:
 
     @torch.inference_mode()
     def frames(self, labels: Labels) -> np.ndarray:
-        """The pictures of N labels: uint8 (N, 64, 64, C).
+        """Draws the pictures of labels.
 
-        Raises TypeError for what are no Labels, ValueError for labels of another space, not finite, or none.
+        Args:
+            labels: N labels, N at least 1.
+
+        Returns:
+            (N, 64, 64, C) uint8.
+
+        Raises:
+            TypeError: These are not Labels.
+            ValueError: There are no labels, they belong to another space, or they are not finite.
         """
         instance("Model.frames takes Labels, such as model.space.still gives", labels, Labels)
         if not len(labels):
@@ -93,24 +111,33 @@ class Model:
         labels: Labels | None = None,
         c: int | Sequence[int] | None = None,
     ) -> np.ndarray:
-        """An animation: one c of clip d goes from `start` to `stop`.
+        """Draws an animation in which one c goes from `start` to `stop`.
 
-        >>> model.animate(d=2, along=0)                 # one clip, one c
-        >>> model.animate(d=2, along=[0, 3], frames=8)  # c0 goes all the way, then c3 does: 16 frames
-        >>> model.animate(d=[0, 1, 2], along=0)         # three clips in a row: 48 frames
-        >>> model.animate(labels=animlab.invert(model, picture).labels, along=0)    # from a picture of yours
+        For any other path through the labels, and for dissolves, see LabelSpace.path.
 
-        d: which clip, or several; 0 to n_d - 1.
-        along: which c moves, or several in turn; 0 to n_c - 1. The others stay at 0.5.
-        frames: how many for each d and c, at least 1.
-        seed: draws z.
-        start, stop: the ends of the way; training saw 0 to 1.
-        labels: one row to take z, d and the c that do not move from; d and seed have no effect then.
-        c: what `along` was called up to version 0.1; it still works, with a FutureWarning.
+        Example:
+            >>> model.animate(d=2, along=0)                 # one clip, one c
+            >>> model.animate(d=2, along=[0, 3], frames=8)  # c0 goes from 0 to 1, then c3 does: 16 frames
+            >>> model.animate(d=[0, 1, 2], along=0)         # three clips in a row: 48 frames
+            >>> model.animate(labels=animlab.invert(model, picture).labels, along=0)  # starts from a given picture
 
-        Gives uint8 (frames · number of d · number of c, 64, 64, C). For any other way through the labels, dissolves
-        among them, see LabelSpace.path. Raises ValueError for a d or c that the model does not have, for frames and
-        ends that are no numbers of their kind, and for labels of more than one row or of another space.
+        Args:
+            d: which clip, or several in turn, 0 to n_d - 1.
+            along: index of the c that moves, or several in turn, 0 to n_c - 1. The others stay at 0.5.
+            frames: frames for each d and c, at least 1.
+            seed: seed from which z is drawn.
+            start: value of the moving c in its first frame; training saw 0 to 1.
+            stop: value of the moving c in its last frame.
+            labels: one row that gives z, d and the c that do not move; d and seed have no effect then.
+            c: the former name of `along`, up to version 0.1; it still works, with a FutureWarning.
+
+        Returns:
+            (frames · number of d · number of c, 64, 64, C) uint8; the number of d is 1 where `labels` are given.
+
+        Raises:
+            ValueError: The model has no such d or c, `frames`, `start` or `stop` is out of range, or `labels` have
+                several rows or belong to another space.
+            TypeError: `labels` are not Labels.
         """
         if c is not None:
             warnings.warn("animate(c=…) is called animate(along=…) now.", FutureWarning, stacklevel=2)
@@ -135,10 +162,19 @@ class Model:
 
     @torch.inference_mode()
     def read(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What D sees in N frames (uint8, (N, 64, 64, C)): P(real) (N,), P(d) (N, n_d), c (N, n_c), all float32.
+        """Reads labels off frames with the discriminator.
 
-        It reads as it will once trained, also while training goes on: a frame's reading depends on no other frame.
-        Raises ValueError where the model was saved without its discriminator, and for frames of another kind.
+        D runs in evaluation mode, also while training goes on, so that the result for a frame does not depend on the
+        others.
+
+        Args:
+            frames: (N, 64, 64, C) uint8, C as the model draws.
+
+        Returns:
+            P(real) (N,), P(d) (N, n_d) and c (N, n_c), all float32. The first two are from 0 to 1; c is not clipped.
+
+        Raises:
+            ValueError: The model was saved without its discriminator, or the frames are of another shape or dtype.
         """
         if self.discriminator is None:
             raise ValueError("This model was saved without its discriminator, so it cannot read labels off frames.")

@@ -1,4 +1,4 @@
-"""Trainers: everything that a next step depends on, saved and restored exactly; ours, and the base of all."""
+"""Trainers hold everything that the next training step depends on, and save and restore it exactly."""
 
 from __future__ import annotations
 
@@ -35,35 +35,53 @@ LOSSES = ("d_loss", "g_loss", "lambda_d", "lambda_c")
 
 
 class TrainingDiverged(RuntimeError):
-    """A loss became NaN or infinite; the last checkpoint is from before."""
+    """A loss or a weight became NaN or infinite; the last checkpoint is intact."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What any run is begun with. dataset: the name of its frames; precision: "bf16" or "fp32"."""
+    """The settings that every run has, whatever it trains.
+
+    Args:
+        dataset: name of the data set.
+        seed: seed of all random numbers of the run, a 64-bit integer.
+        precision: "bf16" or "fp32".
+
+    Raises:
+        ValueError: seed is not such an integer.
+    """
 
     dataset: str = "unnamed"
     seed: int = 0
     precision: str = "fp32"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "dataset", str(self.dataset))  # Python's own, so that they can be stored
+        object.__setattr__(self, "dataset", str(self.dataset))  # plain Python types, which JSON can store
         object.__setattr__(self, "seed", whole("seed", self.seed, -(2**63), 2**63 - 1))
 
 
 class Trainer(ABC):
-    """A run between two of its steps. A subclass has the networks and makes the step; all else is here.
+    """The state of a training run between two steps. A subclass builds the networks and makes the step.
 
-    step: steps done; saved: the step of the last checkpoint, 0 before the first. card: what the run's model says of
-    itself, its "steps" up to date.
+    Attributes:
+        step: steps done.
+        saved: step of the last checkpoint, 0 before the first.
+        card: settings, recipe and number of steps done, which the run's model carries along.
+        advice: what the message of TrainingDiverged recommends.
+        must_agree: keys of a checkpoint's header that have to equal those of a run that resumes from it.
 
-    settings: see there; recipe: what else belongs on the card. frames: that it learns from. processes: those that train
-    together. rng: all random numbers of the run. parts: the networks, by the beginning of their tensors' names in a
-    checkpoint. optimizers: by name, in a checkpoint "training.<name>.…".
+    Args:
+        settings: data set, seed and precision.
+        recipe: what else belongs on the card.
+        frames: (N, 64, 64, C) uint8, the training frames.
+        processes: the processes that train together.
+        rng: generator of all random numbers of the run.
+        parts: the networks, by the prefix of their tensors' names in a checkpoint.
+        optimizers: the optimisers, by name; their tensors are "training.<name>.…" in a checkpoint.
     """
 
     advice = "Try another seed."
-    must_agree: tuple[str, ...] = ("card",)  # what a checkpoint's header has to share with a run that goes on from it
+    must_agree: tuple[str, ...] = ("card",)  # keys of a header that have to equal those of a run that resumes from it
 
     def __init__(
         self,
@@ -84,39 +102,52 @@ class Trainer(ABC):
     @property
     @abstractmethod
     def batch(self) -> int:
-        """Real frames a step."""
+        """Real frames per step, of all processes together."""
 
     @property
     @abstractmethod
     def width(self) -> float:
-        """Of the networks."""
+        """The networks' width factor."""
 
     @abstractmethod
     def model(self) -> Any:
-        """What is played; it shares its weights with this run, so that it always shows the newest step."""
+        """The model to play with; it shares its weights with this run, so that it always shows the newest step."""
 
     @abstractmethod
     def _update(self) -> dict[str, float] | dict[str, Tensor]:
-        """One step: its losses."""
+        """Makes one step; returns its losses."""
 
     @abstractmethod
     def _header(self) -> dict[str, Any]:
         """The header of a checkpoint."""
 
     def _checked_header(self, out: Path, header: dict[str, Any]) -> dict[str, Any]:
-        """A checkpoint's header as this version writes it; ValueError where it is not of this sort of run."""
+        """A checkpoint's header in this version's form; ValueError if another kind of trainer wrote it."""
         return header
 
     def train_step(self) -> dict[str, float] | dict[str, Tensor]:
-        """One step on a fresh random batch: its losses, numbers or, on a GPU, tensors that nobody has to wait for."""
+        """Makes one step on a new random batch.
+
+        Returns:
+            The losses by name, as numbers, or on a GPU as scalar tensors, so that Python need not wait for them.
+        """
         losses = self._update()
         self.step = self.card["steps"] = self.step + 1
         return losses
 
     def save(self, out: Path, keep: int = 0) -> None:
-        """Writes the checkpoint: the model to play with and all that `restore` needs; `keep` older ones stay."""
+        """Writes a checkpoint with the model to play with and everything that `restore` needs.
+
+        Args:
+            out: folder of the run, or a .safetensors file.
+            keep: number of earlier checkpoints that stay beside it.
+
+        Raises:
+            TrainingDiverged: A tensor is not finite; nothing is written.
+            OSError: The disk is full, or the folder is not writable; the checkpoint before stays.
+        """
         tensors: dict[str, Tensor] = {}
-        for prefix, network in self.parts.items():  # copies, since networks may share their weights and files may not
+        for prefix, network in self.parts.items():  # copies: networks may share weights, tensors in a file may not
             tensors |= {prefix + name: value.clone() for name, value in network.state_dict().items()}
         for name, optimizer in self.optimizers.items():
             tensors |= checkpoints.with_prefix(f"training.{name}.", optimizer_tensors(optimizer))
@@ -131,9 +162,14 @@ class Trainer(ABC):
         self.saved = self.step
 
     def restore(self, out: Path) -> None:
-        """Takes up the run that was saved in `out`.
+        """Continues from the checkpoint in `out`.
 
-        Raises ValueError where it was begun with other settings or other frames, CheckpointError where it is damaged.
+        Args:
+            out: folder of the run, or a .safetensors file.
+
+        Raises:
+            ValueError: The run was begun with other settings or frames, or holds a model without its training state.
+            CheckpointError: The file is missing or damaged.
         """
         place = checkpoints.file_of(out)
         tensors, header = checkpoints.read_checkpoint(place)
@@ -163,24 +199,38 @@ class Trainer(ABC):
             self.step = self.saved = self.card["steps"] = steps
             if tensors["training.rng"].shape == self.rng.get_state().shape:
                 self.rng.set_state(tensors["training.rng"])
-            else:  # begun on a CPU and resumed on a GPU, or the other way round: neither draws the other's numbers
+            else:  # begun on a CPU and resumed on a GPU, or the other way round: their generators differ
                 self.rng.manual_seed(self.settings.seed + self.step)
 
     def diverged(self, what: str) -> TrainingDiverged:
-        """The error to raise where `what` went wrong."""
+        """The error to raise.
+
+        Args:
+            what: which value went wrong, for the message.
+        """
         return TrainingDiverged(f"Training diverged at step {self.step}: {what}; {self.kept()}. {self.advice}")
 
     def kept(self) -> str:
-        """What an error leaves, in words."""
+        """Says which checkpoint is left, for an error message."""
         return f"the checkpoint of step {self.saved} is intact" if self.saved else "nothing was saved"
 
 
 class GANTrainer(Trainer):
-    """Trains G and D of `preset` on single frames.
+    """Trains a generator and a discriminator on single frames in random order.
 
-    frames: (N, 64, 64, C) uint8, in memory or a memory map. space: the labels' sizes; width: of the networks.
-    g_ema: the running average of G, which is played. count: the steps done as a GPU knows them, None on the CPU.
-    loader: where the frames come from. work: makes a step of them.
+    Attributes:
+        g_ema: the running average of G's weights, which is the model that is played.
+        count: the number of steps done as a tensor on the GPU, None on the CPU.
+        loader: the source of real frames.
+        work: makes one step; captured as a CUDA graph in a single process on a GPU.
+
+    Args:
+        frames: (N, 64, 64, C) uint8, in memory or a memory map.
+        space: the number of labels of each kind.
+        preset: architecture, losses and optimisers.
+        settings: data set, seed and precision.
+        width: factor on the channels of the networks; 1 is the paper's.
+        processes: the processes that train together; None is what Accelerate finds.
     """
 
     advice = "Try preset='stable', a lower learning rate or another seed."
@@ -197,7 +247,7 @@ class GANTrainer(Trainer):
     ) -> None:
         processes = processes or Processes.here()
         self.preset = preset
-        with torch.random.fork_rng(devices=[]):  # the caller's random state is left alone
+        with torch.random.fork_rng(devices=[]):  # the global random state is unchanged
             torch.default_generator.manual_seed(settings.seed)
             self.generator, self.discriminator = build(
                 preset.architecture, space, frames.shape[3], width=width, **preset.network_options
@@ -205,7 +255,7 @@ class GANTrainer(Trainer):
         for net in (self.generator, self.discriminator):
             net.to(processes.device).to(memory_format=torch.channels_last)
         self.g_ema = deepcopy(self.generator).requires_grad_(False).eval()
-        if preset.ema == 0:  # the newest weights are played: the same memory, so that no step has to copy them
+        if preset.ema == 0:  # the newest weights are played: shared memory, so that no step has to copy them
             for mine, newest in zip(_tensors(self.g_ema), _tensors(self.generator), strict=True):
                 mine.data = newest.data
         alone_on_cpu = processes.device.type == "cpu" and processes.count == 1
@@ -214,7 +264,7 @@ class GANTrainer(Trainer):
         self.d_optimizer = adam(self.discriminator, preset.lr_d, preset.betas)
         processes.synchronize((self.generator, self.g_optimizer), (self.discriminator, self.d_optimizer))
         on_gpu = processes.device.type == "cuda"
-        if on_gpu and preset.lr_frames:  # a captured step finds a rate that changes at its place on the GPU
+        if on_gpu and preset.lr_frames:  # a captured step reads a rate that changes from the GPU's memory
             for group in (*self.g_optimizer.param_groups, *self.d_optimizer.param_groups):
                 group["lr"] = torch.tensor(group["lr"], device=processes.device)
         self.count = torch.zeros((), device=processes.device) if on_gpu else None
@@ -230,9 +280,15 @@ class GANTrainer(Trainer):
         self.load_from(loader_for(frames, self.rng, settings.seed, preset.batch, processes.rows))
 
     def begin_with(self, model: Model) -> None:
-        """Takes the weights of a model, fine-tuned from here on; a model without its discriminator keeps a fresh one.
+        """Starts from the weights of a trained model, to fine-tune it.
 
-        Raises ValueError where its networks are built in another way than these.
+        Without a discriminator in the model, the run's own stays untrained.
+
+        Args:
+            model: a model of the same architecture, label space, channels and options.
+
+        Raises:
+            ValueError: Its networks are built differently.
         """
         for mine, theirs in ((self.generator, model.generator), (self.discriminator, model.discriminator)):
             if theirs is None:
@@ -252,7 +308,11 @@ class GANTrainer(Trainer):
         ) or "a model without a card"  # fmt: skip
 
     def load_from(self, loader: MemmapLoader) -> None:
-        """Take frames from `loader` from now on. A single process on a GPU captures the step that does."""
+        """Sets the loader of real frames; a single process on a GPU captures a step with it anew.
+
+        Args:
+            loader: the loader to take frames from.
+        """
         self.loader = loader
         self.work: Callable[[], Tensor] = self._step
         if self.processes.device.type == "cuda" and self.processes.count == 1:
@@ -260,16 +320,16 @@ class GANTrainer(Trainer):
 
     @property
     def batch(self) -> int:
-        """Frames a step, of all processes together."""
+        """Real frames per step, of all processes together."""
         return self.preset.batch
 
     @property
     def width(self) -> float:
-        """Of the networks."""
+        """The networks' width factor."""
         return self.generator.width
 
     def model(self) -> Model:
-        """A Model that shares the running average and D, so that it always shows the newest step."""
+        """A Model of the running average of G and of D; it shares their weights, so that it shows the newest step."""
         return Model(self.g_ema, self.discriminator, self.card)
 
     def _update(self) -> dict[str, float] | dict[str, Tensor]:
@@ -279,7 +339,7 @@ class GANTrainer(Trainer):
         return dict(zip(LOSSES, losses.tolist() if losses.device.type == "cpu" else losses.unbind()))
 
     def _set_rates(self) -> None:
-        """Gives both optimisers the learning rate of the next step."""
+        """Sets the learning rate of the next step in both optimisers."""
         preset, factor = self.preset, self.preset.rate(self.step)
         for optimizer, rate in ((self.g_optimizer, preset.lr_g), (self.d_optimizer, preset.lr_d)):
             for group in optimizer.param_groups:
@@ -289,7 +349,7 @@ class GANTrainer(Trainer):
                     group["lr"] = rate * factor
 
     def _step(self) -> Tensor:
-        """All of a step that happens on the device: gather, convert, sample, train, average; its losses, (4,)."""
+        """The part of a step that runs on the device: gather, convert, sample, train, average; returns its losses, (4,)."""
         batch, part, device = self.preset.batch, self.processes.rows, self.processes.device
         real = to_tensor(self.loader.take(), device)
         sample = self.generator.space.sample_pairs if self.preset.lambda_still else self.generator.space.sample
@@ -304,13 +364,13 @@ class GANTrainer(Trainer):
         return self.processes.mean(torch.stack([losses[name] for name in LOSSES]))
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """The context that the networks compute in: bf16 or nothing."""
+        """The context that the networks run in: autocast to bf16, or nothing for fp32."""
         bf16 = self.settings.precision == "bf16"
         return torch.autocast(self.processes.device.type, torch.bfloat16) if bf16 else nullcontext()
 
     @torch.no_grad()
     def _average(self) -> None:
-        """EMA of the generator, which follows closely at first: decay min(ema, n / (n + 10))."""
+        """Updates the EMA of the generator, which follows closely at first: decay min(ema, n / (n + 10))."""
         if self.preset.ema == 0:
             return
         average: list[Tensor] = list(self.g_ema.parameters())
@@ -318,7 +378,7 @@ class GANTrainer(Trainer):
         if self.count is None:
             n = self.step + 1
             torch._foreach_lerp_(average, newest, 1 - min(self.preset.ema, n / (n + 10)))
-        else:  # the same, with a decay that a captured step works out anew each time
+        else:  # the same, with a decay that a captured step computes from its counter each time
             self.count += 1
             moves = torch._foreach_sub(newest, average)
             torch._foreach_mul_(moves, 1 - (self.count / (self.count + 10)).clamp(max=self.preset.ema))
@@ -327,7 +387,7 @@ class GANTrainer(Trainer):
             mine.copy_(new)
 
     def restore(self, out: Path) -> None:
-        """Takes up the run that was saved in `out`; ValueError where it was begun with other settings."""
+        """Continues from the checkpoint in `out`, as Trainer.restore does."""
         super().restore(out)
         if self.count is not None:
             self.count.fill_(self.step)
@@ -341,14 +401,21 @@ class GANTrainer(Trainer):
                 f"{out} holds a {header['baseline']}, which animlab.baselines.fit trains: name another place."
             )
         header.setdefault("architecture", "paper")
-        if "preset_values" in header["card"]:  # what did not exist when the run was begun gets its default
+        if "preset_values" in header["card"]:  # a field that did not exist when the run was begun gets its default
             with checkpoints.fitting(out):
                 header["card"]["preset_values"] = asdict(Preset(**header["card"]["preset_values"]))
         return header
 
 
 def check_same(out: Path, was: dict[str, Any], now: dict[str, Any], keys: tuple[str, ...]) -> None:
-    """ValueError where the run in `out` was begun with settings `was` that differ from `now`'s under one of `keys`."""
+    """Raises ValueError if a run was begun with other settings.
+
+    Args:
+        out: the run's folder, for the message.
+        was: settings that the run was begun with.
+        now: settings of this run.
+        keys: the keys to compare, with everything nested below them.
+    """
     was, now = (json.loads(json.dumps(settings)) for settings in (was, now))  # a file knows no tuples
     for key in keys:
         before = dict(_leaves(key, was[key]))
@@ -369,7 +436,7 @@ def _tensors(net: nn.Module) -> list[Tensor]:
 
 
 def _leaves(name: str, tree: Any) -> Iterator[tuple[str, Any]]:
-    """Every value in nested dicts, with its own name."""
+    """Yields every value in nested dicts, with its innermost key."""
     if not isinstance(tree, dict):
         yield name, tree
         return

@@ -1,4 +1,4 @@
-"""fit: the loop around the two-stage step; progress bar, history and checkpoints follow it as callbacks."""
+"""fit: the loop around the two-stage step; progress bar, history and checkpoints are callbacks."""
 
 from __future__ import annotations
 
@@ -29,12 +29,21 @@ from .places import locked
 from .presets import Preset, find_preset
 from .trainer import GANTrainer, Settings, Trainer
 
-READ_EVERY = {"cuda": 25}  # steps from one look at the losses to the next, 1 elsewhere: it means to wait for the GPU
+READ_EVERY = {"cuda": 25}  # steps between two readings of the losses, 1 elsewhere: a reading waits for the GPU
 
 
 @dataclass(frozen=True)
 class Record:
-    """What a callback is told. losses: d_loss, g_loss, lambda_d, lambda_c of this step; model: the EMA weights."""
+    """What a callback is told about a step.
+
+    Attributes:
+        step: steps done, this one included.
+        steps: steps of the whole run.
+        losses: this step's d_loss, g_loss, lambda_d and lambda_c; those of a baseline have other names.
+        seconds: wall-clock time since this call of fit began its loop.
+        frames_per_second: real frames per second since then.
+        model: the model so far, with the EMA weights; it changes as training goes on.
+    """
 
     step: int
     steps: int
@@ -45,23 +54,34 @@ class Record:
 
 
 class Callback:
-    """Follows a training run: override what you need. The loop itself knows no plots and no widgets."""
+    """Follows a training run; override the methods that you need. The loop itself knows no plots and no widgets."""
 
     def on_step(self, record: Record) -> None:
-        """After every step; on a GPU for some steps at a time, when their losses are fetched."""
+        """Called after every step; on a GPU for several steps in a row, once their losses have been fetched."""
 
     def on_sample(self, record: Record) -> None:
-        """Every `sample_every` steps: a good moment to draw."""
+        """Called every `sample_every` steps: a good moment to draw."""
 
     def on_end(self, record: Record) -> None:
-        """Once, after the last step or an interrupt."""
+        """Called once, after the last step or an interrupt."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoopOptions:
-    """How a loop runs, whatever it trains: the keyword arguments that `fit` and the baselines' `fit` share.
+    """The options of the loop, which `animlab.fit` and `animlab.baselines.fit` share.
 
-    Raises ValueError or TypeError, with one sentence, for what no loop can do.
+    Args:
+        seconds: wall-clock limit of this call in seconds, None for none.
+        resume: whether to continue from the checkpoint of the run.
+        callbacks: called at every step.
+        sample_every: steps between two calls of on_sample, at least 1.
+        checkpoint_every: steps between two checkpoints, at least 1.
+        keep: number of earlier checkpoints that stay beside the newest.
+        progress: whether to show a progress bar.
+
+    Raises:
+        ValueError: A number is out of range, or `resume` or `progress` is not True or False.
+        TypeError: `callbacks` is not a list of Callback objects.
     """
 
     seconds: float | None = None
@@ -88,7 +108,16 @@ class LoopOptions:
 
 @dataclass
 class Run:
-    """What fit gives back. history: one array a loss, one value a step since this call began; step: steps in all."""
+    """The result of `fit`.
+
+    Attributes:
+        model: the trained model.
+        step: steps done in all.
+        history: loss name → float32 (n,), the value of each step since this call began.
+        seconds: wall-clock time of this call.
+        out: folder of the checkpoint, None if nothing was written.
+        interrupted: whether a signal ended the run early.
+    """
 
     model: Model
     step: int
@@ -118,27 +147,49 @@ def fit(
     keep: int = 0,
     progress: bool = True,
 ) -> Run:
-    """Trains a GAN on shuffled frames and gives back the model and its history.
+    """Trains a GAN on single frames in random order and returns the model and its history.
 
-    >>> run = animlab.fit(clips, animlab.LabelSpace(), steps=2000, seed=0, out="runs/actions")
+    Ctrl-C ends the run after the current step (on a GPU within 25 steps), writes a checkpoint and returns the run so
+    far; SIGTERM and SIGHUP write one too and then end the process. Under `accelerate launch` or `notebook_launcher` the
+    processes share each batch: the result is that of one process, up to rounding, and only the first process calls
+    back, shows progress and writes.
 
-    clips: what load_dataset gave; only its frames are used, in random order. steps: in all, so that a resumed run
-    stops where one run in one go would. seconds: stop this call after so long, whatever `steps` says. out: folder for
-    the checkpoint, None writes nothing. width: of the networks, 1 is the paper's. start: a model to begin with instead
-    of fresh networks, for fine-tuning; it has the preset's architecture and the same label space. precision: "auto" is
-    bf16 where the machine multiplies it natively. resume: go on from the checkpoint in `out`; on the CPU the result is
-    bit for bit that of an uninterrupted run. keep: how many earlier checkpoints stay beside the newest, as
-    `step-500.safetensors`, each of which `animlab.load` plays.
-    Ctrl-C ends after the step in hand (on a GPU within 25), leaves a checkpoint and gives back the run so far; SIGTERM
-    and SIGHUP leave one too, and then end the process as they would have. Under
-    `accelerate launch` or `notebook_launcher` the processes share each batch: the result is that of one process, to
-    rounding, and the first one alone calls back, shows progress and writes.
+    Example:
+        >>> run = animlab.fit(clips, animlab.LabelSpace(), steps=2000, seed=0, out="runs/actions")
 
-    Raises ValueError for settings or frames that cannot be trained on, and for a run that was begun with others;
-    TypeError for what are no Clips, no LabelSpace, no Model or no callbacks; FileExistsError where `out` holds a run
-    and resume is off; BlockingIOError where another process is training there; CheckpointError where what it holds is
-    damaged; TrainingDiverged where a loss stops being a number; MemoryError where a step or a checkpoint needs more
-    than there is.
+    Args:
+        clips: what load_dataset returns; only the frames are used, not their order or classes.
+        space: the number of labels of each kind, with n_c at least 1.
+        preset: a name in PRESETS, or a Preset.
+        steps: steps of the whole run, so that a resumed run stops where an uninterrupted one would.
+        seed: seed of weights, batches and labels.
+        out: folder for the checkpoint, or a .safetensors file; None writes nothing.
+        width: factor on the channels of the networks; 1 is the paper's.
+        start: a model to fine-tune instead of untrained networks; of the preset's architecture and the same label
+            space.
+        seconds: wall-clock limit of this call in seconds, whatever `steps` says.
+        precision: "bf16", "fp32", or "auto", which is bf16 where the hardware multiplies it natively.
+        device: a torch device, such as "cpu" or "cuda:0"; None takes a CUDA GPU if there is one, else the CPU.
+        resume: whether to continue from the checkpoint in `out`; on the CPU the result is bit for bit that of an
+            uninterrupted run.
+        callbacks: Callback objects, such as TensorBoard or plots.LivePlot.
+        sample_every: steps between two calls of on_sample.
+        checkpoint_every: steps between two checkpoints.
+        keep: number of earlier checkpoints that stay beside the newest, as `step-500.safetensors`; `animlab.load` opens
+            each.
+        progress: whether to show a progress bar.
+
+    Returns:
+        The model, the losses of every step, and how the run ended.
+
+    Raises:
+        ValueError: Settings or frames cannot be trained on, or the run in `out` was begun with others.
+        TypeError: An argument is not Clips, a LabelSpace, a Model or a list of callbacks.
+        FileExistsError: `out` holds a run, and `resume` is off.
+        BlockingIOError: Another process is training in `out`.
+        CheckpointError: The checkpoint in `out` is damaged.
+        TrainingDiverged: A loss is no longer finite.
+        MemoryError: A step or a checkpoint needs more memory than there is.
     """
     options = LoopOptions(
         seconds=seconds, resume=resume, callbacks=callbacks, sample_every=sample_every,
@@ -164,21 +215,39 @@ def estimate(
     device: str | None = None,
     timed: int = 5,
 ) -> float:
-    """Seconds that `steps` steps of `fit` with these arguments take here, from the median of `timed` of them.
+    """Estimates how long `fit` takes with these arguments, from the median time of a few steps.
 
-    >>> minutes = animlab.training.estimate(clips, space, "stable", 20_000, width=0.5) / 60
+    It times a separate run, which is discarded, after some warm-up steps. Callbacks and checkpoints are not counted.
 
-    The steps are those of a run of its own that is then forgotten; some more before them warm up. Callbacks and
-    checkpoints are not counted. Raises what fit raises for arguments that it cannot train with.
+    Example:
+        >>> minutes = animlab.training.estimate(clips, space, "stable", 20_000, width=0.5) / 60
+
+    Args:
+        clips: as for fit.
+        space: as for fit.
+        preset: as for fit.
+        steps: steps of the run to estimate.
+        width: as for fit.
+        precision: as for fit.
+        device: as for fit.
+        timed: number of steps to time.
+
+    Returns:
+        Seconds for `steps` steps on this machine.
+
+    Raises:
+        ValueError: As for fit.
+        TypeError: As for fit.
+        MemoryError: As for fit.
     """
     steps, timed = whole("steps", steps, 1), whole("timed", timed, 1)
     trainer, took = _trainer(clips, space, preset, 0, width, precision, device), []
-    warm_up = 2 if trainer.processes.device.type == "cpu" else 10  # buffers are made, kernels chosen, graphs captured
+    warm_up = 2 if trainer.processes.device.type == "cpu" else 10  # buffers, choice of kernels, capture of the graph
     for _ in range(warm_up + timed):
         start = time.perf_counter()
         with _step_memory(trainer):
             for loss in trainer.train_step().values():
-                float(loss)  # a GPU computes on while Python goes on: this waits for it
+                float(loss)  # waits for the GPU, which computes while Python goes on
         took.append(time.perf_counter() - start)
     return steps * median(took[warm_up:])
 
@@ -192,7 +261,7 @@ def _trainer(
     precision: Precision,
     device: str | None,
 ) -> GANTrainer:
-    """A run before its first step."""
+    """The trainer of a GAN before its first step."""
     instance("Training takes a LabelSpace", space, LabelSpace)
     check_clips(clips)
     values = find_preset(preset)
@@ -206,8 +275,26 @@ def _trainer(
 
 
 def train(trainer: Trainer, steps: int, out: str | Path | None, options: LoopOptions) -> Run:
-    """The loop: steps of `trainer` until there are `steps` in all, followed by callbacks."""
-    # In this order: a signal that ends the process does so when the folder has been let go.
+    """Runs the training loop.
+
+    Args:
+        trainer: makes the steps; its state is updated.
+        steps: steps in all; those that the trainer has done before count.
+        out: folder for the checkpoint, or a .safetensors file; None writes nothing.
+        options: limits, callbacks and intervals.
+
+    Returns:
+        The model, the losses of every step, and how the run ended.
+
+    Raises:
+        FileExistsError: `out` holds a run, and `resume` is off.
+        BlockingIOError: Another process is training in `out`.
+        CheckpointError: The checkpoint in `out` is damaged.
+        ValueError: The run in `out` was begun with other settings or frames.
+        TrainingDiverged: A loss is no longer finite.
+        MemoryError: A step or a checkpoint needs more memory than there is.
+    """
+    # In this order: a signal that ends the process does so once the folder's lock is released.
     with interrupts() as interrupted, _taken_up(trainer, out, options.resume) as place:
         return _loop(trainer, steps, place, options, interrupted)
 
@@ -215,7 +302,7 @@ def train(trainer: Trainer, steps: int, out: str | Path | None, options: LoopOpt
 def _loop(
     trainer: Trainer, steps: int, place: Path | None, options: LoopOptions, interrupted: Callable[[], bool]
 ) -> Run:
-    """What `train` does once it has its folder. interrupted: whether a signal has asked for an end."""
+    """What `train` does once it holds its folder. interrupted: whether a signal has asked the run to end."""
     first, began, model = trainer.step, time.perf_counter(), trainer.model()
     limit = math.inf if options.seconds is None else options.seconds
     every = (options.sample_every, options.checkpoint_every, READ_EVERY.get(trainer.processes.device.type, 1))
@@ -229,7 +316,7 @@ def _loop(
         if place is not None:
             watchers.append(Checkpoints(trainer, place, options.checkpoint_every, options.keep))
         while trainer.step < steps and not trainer.processes.any(record.seconds >= limit or interrupted()):
-            count = min(steps - trainer.step, *(n - trainer.step % n for n in every))  # to the next that matters
+            count = min(steps - trainer.step, *(n - trainer.step % n for n in every))  # to the next event
             with _step_memory(trainer):
                 burst = _numbers([trainer.train_step() for _ in range(count)])
             seconds = time.perf_counter() - began
@@ -243,7 +330,7 @@ def _loop(
                 for watcher in watchers:
                     watcher.on_sample(record)
     stopped = interrupted()
-    for watcher in reversed(watchers):  # the last checkpoint first: a callback may fail
+    for watcher in reversed(watchers):  # the last checkpoint first, because a callback may fail
         watcher.on_end(record)
     if stopped and trainer.processes.first:
         rest = f"; go on with fit(…, out={str(place)!r}, resume=True)" if place else ""
@@ -253,7 +340,7 @@ def _loop(
 
 @contextmanager
 def _taken_up(trainer: Trainer, out: str | Path | None, resume: bool) -> Iterator[Path | None]:
-    """The folder of a run, held until the run ends; a run that it holds is gone on with, or FileExistsError refuses it.
+    """Holds the folder of a run until the run ends; resumes what it holds, or refuses with FileExistsError.
 
     Raises BlockingIOError where another process holds the folder.
     """
@@ -285,7 +372,7 @@ def _taken_up(trainer: Trainer, out: str | Path | None, resume: bool) -> Iterato
 
 @dataclass
 class History(Callback):
-    """Keeps every loss of every step."""
+    """A callback that keeps every loss of every step."""
 
     losses: dict[str, list[float]] = field(default_factory=dict)
 
@@ -294,13 +381,20 @@ class History(Callback):
             self.losses.setdefault(name, []).append(value)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """One float32 array a loss."""
+        """The losses by name, each float32 (n,), one value per step."""
         return {name: np.array(values, dtype=np.float32) for name, values in self.losses.items()}
 
 
 @dataclass
 class Checkpoints(Callback):
-    """Writes a checkpoint every so many steps, and one of the last step."""
+    """A callback that writes a checkpoint at regular intervals, and one of the last step.
+
+    Args:
+        trainer: what is saved.
+        out: folder of the run, or a .safetensors file.
+        every: steps between two checkpoints.
+        keep: number of earlier checkpoints that stay beside the newest.
+    """
 
     trainer: Trainer
     out: Path
@@ -316,14 +410,18 @@ class Checkpoints(Callback):
             self._save()
 
     def _save(self) -> None:
-        """A checkpoint takes memory for a moment too."""
+        """Saves; running out of memory here is reported as in a step."""
         with _step_memory(self.trainer, f"The checkpoint of step {self.trainer.step}"):
             self.trainer.save(self.out, self.keep)
 
 
 @dataclass
 class ProgressBar(Callback):
-    """Moves a bar on, with the speed and the losses beside it."""
+    """A callback that advances a tqdm bar and shows speed and losses beside it.
+
+    Args:
+        bar: the bar, whose unit is a step.
+    """
 
     bar: tqdm[Any]
 
@@ -334,7 +432,7 @@ class ProgressBar(Callback):
 
 
 def _check_losses(trainer: Trainer, step: int, losses: dict[str, float]) -> None:
-    """TrainingDiverged where a loss of step `step`, which may be some steps ago, is no finite number."""
+    """TrainingDiverged where a loss of step `step`, which may be some steps ago, is not finite."""
     for name, value in losses.items():
         if not math.isfinite(value):
             since = f" since step {step}" if step < trainer.step else ""
@@ -342,7 +440,7 @@ def _check_losses(trainer: Trainer, step: int, losses: dict[str, float]) -> None
 
 
 def _numbers(burst: list[dict[str, Any]]) -> list[dict[str, float]]:
-    """Losses of some steps as numbers: what lies on a GPU still is fetched all at once."""
+    """The losses of several steps as numbers; those on a GPU are fetched in one transfer."""
     values = [value for losses in burst for value in losses.values()]
     if isinstance(values[0], torch.Tensor):
         values = torch.stack(values).tolist()
@@ -351,7 +449,15 @@ def _numbers(burst: list[dict[str, Any]]) -> list[dict[str, float]]:
 
 
 def check_clips(clips: Clips) -> None:
-    """TypeError where these are no Clips, ValueError where theirs are not frames to train on."""
+    """Checks that a data set can be trained on.
+
+    Args:
+        clips: the data set.
+
+    Raises:
+        TypeError: These are not Clips.
+        ValueError: The frames are not uint8 (N, 64, 64, 1 or 3).
+    """
     instance("Training takes Clips, such as load_dataset gives", clips, Clips)
     check_frames("What a model trains on", clips.frames, size=(64, 64))
 
@@ -367,7 +473,7 @@ def _check(space: LabelSpace, preset: Preset, processes: int) -> None:
 
 
 def _step_memory(trainer: Trainer, what: str | None = None) -> AbstractContextManager[None]:
-    """Out of memory in the middle of a run. what: that needs it, None for the step in hand."""
+    """Turns out-of-memory errors during a run into one sentence. what: needed the memory; None is the current step."""
     return memory_errors(
         lambda: (
             f"{what or f'Step {trainer.step + 1}'} needs more memory than there is, with batches of {trainer.batch} "
