@@ -20,12 +20,12 @@ from PIL import Image
 
 from .checks import check_frames, real, whole
 
-MOVIE_WIDTH = 256  # a 64-pixel movie is a stamp in most players, so movies are enlarged to at least this width
+MOVIE_WIDTH = 256  # pixels; most players show a 64-pixel movie as small as a stamp
 GAP = 2  # white pixels between the frames of a filmstrip
 MOST_GAP = 1000
 SLOWEST = 0.1  # frames a second
-# GIF counts in hundredths of a second, and players take what is shown for less than two of them for a mistake, and show
-# it for ten; the younger formats are played by the same rule.
+# GIF counts in hundredths of a second. Players take a frame of less than two of them for a mistake and show it for ten;
+# they play the newer formats by the same rule.
 TICK = 10  # milliseconds
 FASTEST = {".gif": 50, ".webp": 50, ".apng": 50, ".mp4": 240}
 LARGEST = {".gif": 65_535, ".webp": 16_383, ".apng": 65_535, ".mp4": 16_384}  # pixels a side; of MP4, that x264 takes
@@ -34,26 +34,33 @@ PILLOW: dict[str, dict[str, Any]] = {
     ".webp": {"format": "WEBP", "lossless": True},
     ".apng": {"format": "PNG"},
 }
-# What Pillow raises where a still lasts longer than a format can say, and where it was built without WebP.
+# What Pillow raises for a frame time that is too long for a format, and where it was built without WebP.
 PACKING_ERRORS = (KeyError, ValueError, OSError, OverflowError, struct.error)
 
 
 def save_animation(clip: np.ndarray, path: str | os.PathLike[str], fps: float = 12) -> None:
-    """Writes an animation; the ending of `path` chooses the format.
+    """Writes a clip to a file; the suffix of `path` chooses the format.
 
-    >>> animlab.save_animation(model.animate(d=2, along=0), "wave.gif")
+    A .gif has 256 colours per frame; .webp and .apng are lossless; these three loop for ever. An .mp4 is H.264 with
+    yuv420p, which all browsers and players support. In all four, each pixel is enlarged to a square so that the movie
+    is at least 256 pixels wide. A .png is a filmstrip, the frames side by side, pixel for pixel.
 
-    clip: uint8 (frames, H, W, C), C 1 (grey) or 3. path: .gif (256 colours a frame), .webp or .apng (every colour as it
-    is), which play for ever; .mp4 (H.264, yuv420p, which all browsers and players know), at most 16,384 pixels a side;
-    in all of them each pixel is enlarged to a square so that the movie is at least 256 wide. Or .png, the frames side
-    by side, pixel for pixel.
-    fps: frames per second, 0.1 to 50, in an .mp4 up to 240, of no effect on a filmstrip. A frame of a .gif, .webp or
-    .apng is shown for a multiple of 10 ms, the nearest: 12 frames a second are 80 ms each, which makes 12.5. A frame
-    that repeats the one before is stored as one that is shown for longer.
+    A frame of a .gif, .webp or .apng is shown for the nearest multiple of 10 ms: 12 frames per second are 80 ms each,
+    which makes 12.5. A frame equal to the one before is stored as a longer display time of that one.
 
-    `~` is the home folder, and folders that are missing are made. What lay under that name stays until the new file is
-    whole, and where it cannot be written. Raises ValueError for another ending, shape, size or speed, OSError where the
-    disk is full or does not let one write, RuntimeError where ffmpeg is missing.
+    Example:
+        >>> animlab.save_animation(model.animate(d=2, along=0), "wave.gif")
+
+    Args:
+        clip: (frames, H, W, C) uint8, C 1 (grey) or 3; for an .mp4, at most 16,384 pixels a side once enlarged.
+        path: file name that ends in .gif, .webp, .apng, .mp4 or .png. `~` is the home folder; missing folders are made.
+            An older file stays until the new one is complete.
+        fps: frames per second, 0.1 to 50, for an .mp4 up to 240; without effect on a filmstrip.
+
+    Raises:
+        ValueError: The suffix is another one, or shape, size or fps are out of range.
+        OSError: The disk is full, or the folder is not writable.
+        RuntimeError: ffmpeg is missing.
     """
     clip, path = _checked(clip), Path(path).expanduser()
     kind = path.suffix.lower()
@@ -81,7 +88,7 @@ def save_animation(clip: np.ndarray, path: str | os.PathLike[str], fps: float = 
 
 
 def _packed(clip: np.ndarray, kind: str, fps: float) -> bytes:
-    """The clip as the bytes of a file that Pillow packs."""
+    """The clip as the bytes of a file that Pillow writes."""
     file = io.BytesIO()
     first, *rest = (Image.fromarray(frame) for frame in _enlarged(clip))
     duration = TICK * round(1000 / fps / TICK)
@@ -93,7 +100,7 @@ def _packed(clip: np.ndarray, kind: str, fps: float) -> bytes:
 
 
 def _write_mp4(clip: np.ndarray, path: Path, fps: float) -> None:
-    """Feed ffmpeg frame by frame, and have it play what it has written."""
+    """Encodes the clip with ffmpeg, frame by frame, then decodes the file to verify it."""
     import imageio_ffmpeg  # type: ignore[import-untyped]  # takes a while to import
 
     ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
@@ -123,7 +130,15 @@ def _write_mp4(clip: np.ndarray, path: Path, fps: float) -> None:
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Writes a file beside its place and moves it there when it is whole; what was there stays where that fails."""
+    """Writes a file under a temporary name beside it and renames it when complete; on failure an older file stays.
+
+    Args:
+        path: the file; missing folders are made.
+        write: writes the content to the path that it is given.
+
+    Raises:
+        OSError: The file cannot be written; the message says whether an older one is kept.
+    """
     path = Path(os.path.realpath(path))  # a link stays one
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -139,10 +154,18 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def filmstrip(clips: np.ndarray | Sequence[np.ndarray], gap: int = GAP) -> np.ndarray:
-    """One picture, uint8 (height, width, 3): a row a clip, its frames from left to right, white gaps between them.
+    """Puts the frames of clips into one picture, a row for each clip, with white gaps between the frames.
 
-    clips: one clip (frames, H, W, C) or several, equal in H, W and C; a shorter one leaves its row's end white. gap: in
-    pixels, 0 to 1,000. Raises ValueError for what are no such clips, or are not of one size.
+    Args:
+        clips: one clip (frames, H, W, C) uint8, or several of equal H, W and C; the end of a shorter one's row is
+            white.
+        gap: pixels between frames, 0 to 1,000.
+
+    Returns:
+        (height, width, 3) uint8.
+
+    Raises:
+        ValueError: These are not clips, or not of one frame size.
     """
     gap = whole("gap", gap, 0, MOST_GAP)
     if isinstance(clips, np.ndarray) and clips.ndim < 5:
@@ -161,7 +184,11 @@ def filmstrip(clips: np.ndarray | Sequence[np.ndarray], gap: int = GAP) -> np.nd
 
 
 def to_png(frame: np.ndarray) -> bytes:
-    """One frame, uint8 (H, W, 1 or 3), as the bytes of a PNG file; compressed lightly, for speed."""
+    """Encodes one frame as PNG, with light compression for speed.
+
+    Args:
+        frame: (H, W, 1 or 3) uint8.
+    """
     file = io.BytesIO()
     Image.fromarray(frame.squeeze(2) if frame.shape[2] == 1 else frame).save(file, "png", compress_level=1)
     return file.getvalue()
@@ -174,7 +201,7 @@ def _checked(clip: np.ndarray) -> np.ndarray:
 
 
 def _enlarged(clip: np.ndarray) -> Iterator[np.ndarray]:
-    """RGB, each pixel a square, at least MOVIE_WIDTH wide, and even in height and width, as yuv420p wants it."""
+    """RGB frames, enlarged to at least MOVIE_WIDTH, with even height and width, as yuv420p requires."""
     height, width = _enlarged_size(clip)
     times = _times(clip)
     for frame in clip:
@@ -184,7 +211,7 @@ def _enlarged(clip: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _enlarged_size(clip: np.ndarray) -> tuple[int, int]:
-    """Height and width of a clip's movie."""
+    """Height and width of a clip's movie, in pixels."""
     height, width = (side * _times(clip) for side in clip.shape[1:3])
     return height + height % 2, width + width % 2
 

@@ -1,4 +1,4 @@
-"""What D is shown: every frame shifted; for the label heads a view of a fake, which decides what a code can carry."""
+"""What D is shown: shifted frames, and for the label heads a view of each fake that limits where codes can hide."""
 
 from __future__ import annotations
 
@@ -11,10 +11,17 @@ from torch.nn import functional as F
 
 
 def blurred(frames: Tensor, rand: Callable[..., Tensor] = torch.rand) -> Tensor:
-    """Frames (N, C, 64, 64) in [-1, 1] with overall colour and fine detail made useless as carriers of a code.
+    """A view of frames in which overall colour and fine detail cannot carry a code; shape and place stay.
 
-    A 2× blur takes texture finer than two pixels; a random gain 1 ± 0.3 and shift ± 0.3 a channel take the overall
-    colour and light. Shape and place stay. rand: draws U(0, 1) numbers of a shape, on the CPU.
+    A 2× blur removes texture finer than two pixels; a random gain 1 ± 0.3 and shift ± 0.3 for each channel removes
+    overall colour and brightness.
+
+    Args:
+        frames: (N, C, 64, 64) in [-1, 1].
+        rand: draws U(0, 1) numbers of a given shape.
+
+    Returns:
+        (N, C, 64, 64), in [-1.6, 1.6].
     """
     small = F.avg_pool2d(frames, 2)
     gain, shift = _uniform(small, 0.7, 1.3, rand), _uniform(small, -0.3, 0.3, rand)
@@ -22,11 +29,18 @@ def blurred(frames: Tensor, rand: Callable[..., Tensor] = torch.rand) -> Tensor:
 
 
 def silhouette(frames: Tensor, rand: Callable[..., Tensor] = torch.rand) -> Tensor:
-    """Frames (N, C, 64, 64) in [-1, 1] as silhouettes: faint changes of what is dark or bright are lost.
+    """A view of frames as silhouettes, in which faint changes in dark or bright areas are lost.
 
-    After a 2× blur each picture gets a tone curve of its own, tanh(a·(x - b)) / a, with a random steepness a from 1 to
-    6 and a random level b a channel, from -0.7 to 0.5. No slope exceeds 1, so nothing faint is made stronger, and both
-    ends are flat: a glow on black can hardly carry a code. rand: draws U(0, 1) numbers of a shape, on the CPU.
+    After a 2× blur, each picture gets a random tone curve, tanh(a·(x - b)) / a, with a steepness a from 1 to 6 for the
+    picture and a level b from -0.7 to 0.5 for each channel. No slope exceeds 1, so that nothing faint is amplified, and
+    both ends are flat: a glow on black can hardly carry a code.
+
+    Args:
+        frames: (N, C, 64, 64) in [-1, 1].
+        rand: draws U(0, 1) numbers of a given shape.
+
+    Returns:
+        (N, C, 64, 64), in (-1, 1).
     """
     small = F.avg_pool2d(frames, 2)
     steepness = _uniform(small[:, :1], 0.0, math.log(6.0), rand).exp()
@@ -35,11 +49,20 @@ def silhouette(frames: Tensor, rand: Callable[..., Tensor] = torch.rand) -> Tens
 
 
 def shifted(frames: Tensor, most: int, rand: Callable[..., Tensor] = torch.rand) -> Tensor:
-    """Frames (N, C, H, W), each moved by up to `most` pixels up or down and left or right; its edge fills the gap.
+    """Shifts each frame by a random number of pixels; its edge is repeated in the gap.
 
-    D, which sees real frames and fakes alike so, cannot learn few real frames by heart. Zeros in the gap, as in
-    DiffAugment, would be a grey bar beside a black ground, and hide an edge that the repeated row or column shows.
-    rand: draws U(0, 1) numbers of a shape. Source: "translation" of DiffAugment, Zhao et al. 2020.
+    D sees real frames and fakes shifted alike, so that it cannot memorise a few real frames. Zeros in the gap, as in
+    DiffAugment, would be a grey bar beside a black background, and hide an edge that the repeated row or column shows.
+
+    Source: "translation" in DiffAugment, Zhao et al. 2020.
+
+    Args:
+        frames: (N, C, H, W).
+        most: largest shift in pixels, up or down and left or right.
+        rand: draws U(0, 1) numbers of a given shape.
+
+    Returns:
+        (N, C, H, W).
     """
     n, _, height, width = frames.shape
     offset = (rand(n, 2).to(frames.device) * (2 * most + 1)).long() - most
@@ -50,7 +73,7 @@ def shifted(frames: Tensor, most: int, rand: Callable[..., Tensor] = torch.rand)
 
 
 def _uniform(like: Tensor, low: float, high: float, rand: Callable[..., Tensor]) -> Tensor:
-    """A random number for each picture and channel of `like`."""
+    """A uniform random number for each picture and channel of `like`."""
     x = low + (high - low) * rand(*like.shape[:2], 1, 1)
     return x.to(like.device, like.dtype)
 

@@ -1,4 +1,4 @@
-"""Numbers of whatever type a caller has, Python's, numpy's or another's, as Python's own; or one clear sentence."""
+"""Checks of arguments: numbers of any type become plain Python numbers, anything else raises one clear sentence."""
 
 from __future__ import annotations
 
@@ -13,10 +13,23 @@ import numpy as np
 
 
 def whole(name: str, value: Any, low: int, high: int | None = None) -> int:
-    """A whole number of any type, a float that is whole included, as an int; ValueError for others and out of range.
+    """Checks a whole number of any type, including a float such as 8.0.
 
-    >>> whole("frames", np.int64(8), 1), whole("frames", 8.0, 1)
-    (8, 8)
+    Example:
+        >>> whole("frames", np.int64(8), 1), whole("frames", 8.0, 1)
+        (8, 8)
+
+    Args:
+        name: what the number is called in the message.
+        value: the argument to check.
+        low: smallest value allowed.
+        high: largest value allowed, None for any.
+
+    Returns:
+        The number as an int.
+
+    Raises:
+        ValueError: The value is not a whole number, or out of range.
     """
     number: int | None = None
     if isinstance(value, Real):
@@ -32,7 +45,20 @@ def whole(name: str, value: Any, low: int, high: int | None = None) -> int:
 
 
 def real(name: str, value: Any, low: float, high: float) -> float:
-    """A number of any type from low to high as a float; ValueError for others, NaN among them."""
+    """Checks a real number of any type.
+
+    Args:
+        name: what the number is called in the message.
+        value: the argument to check.
+        low: smallest value allowed.
+        high: largest value allowed; math.inf for any.
+
+    Returns:
+        The number as a float.
+
+    Raises:
+        ValueError: The value is not a number, is NaN, or is out of range.
+    """
     fits = isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
     if not (fits and low <= value <= high):
         bounds = f"of at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
@@ -41,30 +67,55 @@ def real(name: str, value: Any, low: float, high: float) -> float:
 
 
 def flag(name: str, value: Any) -> bool:
-    """True or False, numpy's too, as Python's own; ValueError for others: "no" would pass for true."""
+    """Checks True or False, NumPy's included; other values are refused, because a "no" would count as true.
+
+    Args:
+        name: what the argument is called in the message.
+        value: the argument to check.
+
+    Raises:
+        ValueError: The value is not True or False.
+    """
     if not isinstance(value, (bool, np.bool_)):
         raise ValueError(f"{name} must be True or False, got {shown(value)}.")
     return bool(value)
 
 
 def instance(name: str, value: Any, kind: type) -> None:
-    """TypeError unless a value is of a type of the library. name: what takes it, and where it comes from."""
+    """Raises TypeError unless a value is an instance of a class.
+
+    Args:
+        name: the beginning of the message: which function takes it, and where such an object comes from.
+        value: the argument to check.
+        kind: the class.
+    """
     if not isinstance(value, kind):
         raise TypeError(f"{name}, got {shown(value) if isinstance(value, type) else type(value).__name__}.")
 
 
 def seed_of(value: Any) -> int:
-    """A seed as an int; ValueError for what NumPy's, PyTorch's and scikit-learn's generators do not all take."""
+    """Checks a seed; the range is what the generators of NumPy, PyTorch and scikit-learn all accept.
+
+    Args:
+        value: 0 to 2³² - 1.
+
+    Raises:
+        ValueError: The value is not a whole number in this range.
+    """
     return whole("seed", value, 0, 2**32 - 1)
 
 
 def check_frames(
     what: str, frames: Any, least: int = 1, size: tuple[int, int] | None = None, channels: tuple[int, ...] = (1, 3)
 ) -> None:
-    """ValueError unless these are frames, uint8 (N, H, W, C).
+    """Raises ValueError unless a value is an array of frames, uint8 (N, H, W, C).
 
-    what: begins the message. least: how many frames there have to be. size: the only (H, W) that will do, None for any.
-    channels: the C that will do, none for any.
+    Args:
+        what: the beginning of the message.
+        frames: the value to check.
+        least: smallest N allowed.
+        size: the (H, W) required, None for any.
+        channels: the C allowed, empty for any.
     """
     if (
         not isinstance(frames, np.ndarray)
@@ -82,18 +133,24 @@ def check_frames(
 
 
 def kind(value: Any) -> str:
-    """What a value is, in a message: an array's type and shape, anything else as it is shown."""
+    """Describes a value in a message: an array by its dtype and shape, anything else by its repr, shortened."""
     if hasattr(value, "dtype") and hasattr(value, "shape"):
         return f"{value.dtype} {tuple(value.shape)}"
     return shown(value)
 
 
 def offers(what: str, value: Any, *names: str) -> None:
-    """TypeError unless a value has what is asked of it. what: what takes it, and where it comes from."""
+    """Raises TypeError unless a value has certain attributes.
+
+    Args:
+        what: the beginning of the message: which function takes it, and where such an object comes from.
+        value: the argument to check.
+        *names: the attributes.
+    """
     if not all(hasattr(value, name) for name in names):
         raise TypeError(f"{what}, got {kind(value)}.")
 
 
 def shown(value: Any) -> str:
-    """A value in a message: on one line, and short whatever it is."""
+    """The repr of a value for a message: on one line, and shortened."""
     return " ".join(reprlib.repr(value).split())

@@ -1,4 +1,4 @@
-"""Frames in two worlds: uint8 (N, H, W, C) on disk and in widgets, float (N, C, H, W) in [-1, 1] in networks."""
+"""Conversion of frames: uint8 (N, H, W, C) on disk and in widgets, float (N, C, H, W) in [-1, 1] in networks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,18 @@ from torch import Tensor
 
 
 def to_tensor(frames: np.ndarray | Tensor, device: torch.device | str = "cpu") -> Tensor:
-    """uint8 (N, H, W, C), 0 to 255 → float32 (N, C, H, W), -1 to 1, converted on `device`."""
+    """Converts frames to what networks take.
+
+    Args:
+        frames: (N, H, W, C) uint8, 0 to 255; an array may be read-only, as a memory map is.
+        device: where they are converted and stay.
+
+    Returns:
+        (N, C, H, W) float32, -1 to 1.
+
+    Raises:
+        ValueError: Shape or dtype is another one.
+    """
     if isinstance(frames, np.ndarray):  # torch takes no read-only arrays, which memory-mapped frames are
         frames = np.require(frames, requirements="W")
     x = torch.as_tensor(frames)
@@ -18,19 +29,30 @@ def to_tensor(frames: np.ndarray | Tensor, device: torch.device | str = "cpu") -
 
 
 def to_uint8(frames: Tensor) -> np.ndarray:
-    """float (N, C, H, W), -1 to 1 → uint8 (N, H, W, C); values outside are clipped, the nearest level is taken."""
+    """Converts what networks give to frames.
+
+    Args:
+        frames: (N, C, H, W), -1 to 1; values outside are clipped.
+
+    Returns:
+        (N, H, W, C) uint8, rounded to the nearest level.
+    """
     levels = frames.detach().float().add(1).mul(127.5).round().clamp(0, 255)
     return levels.permute(0, 2, 3, 1).to("cpu", torch.uint8).numpy()
 
 
-LOOKS, SQUARES = 8, 4  # frames that a fingerprint looks at, and squares a side of each
-NEAR = 2  # levels by which versions of a decoder of pictures or videos may differ in such a square
+LOOKS, SQUARES = 8, 4  # frames in a fingerprint, and squares along each side of a frame
+NEAR = 2  # levels by which versions of a picture or video decoder may differ in such a square
 
 
 def fingerprint(frames: np.ndarray) -> str:
-    """What tells these frames (uint8, (N, 64, 64, C)) from others of the same name, in 260 or so characters.
+    """A short text that tells these frames from others of the same name.
 
-    That is how many they are and, as hex digits, the mean levels of 4 × 4 squares of eight of them.
+    It holds the number of frames and, as hex digits, the mean levels of 4 × 4 squares of eight of them: some 260
+    characters.
+
+    Args:
+        frames: (N, 64, 64, C) uint8.
     """
     some = frames[np.linspace(0, len(frames) - 1, LOOKS).astype(int)]
     size = frames.shape[1] // SQUARES
@@ -39,7 +61,12 @@ def fingerprint(frames: np.ndarray) -> str:
 
 
 def alike(first: str, second: str) -> bool:
-    """Whether two fingerprints are of the same frames, if need be decoded by different versions of a decoder."""
+    """Whether two fingerprints belong to the same frames, possibly decoded by different versions of a decoder.
+
+    Args:
+        first: a fingerprint.
+        second: another one; its levels may differ by 2 of 255.
+    """
     (count, levels), (other_count, other_levels) = first.split(), second.split()
     a, b = (np.frombuffer(bytes.fromhex(each), np.uint8).astype(int) for each in (levels, other_levels))
     return count == other_count and bool((abs(a - b) <= NEAR).all())

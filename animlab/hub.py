@@ -1,4 +1,4 @@
-"""Models on the Hugging Face hub: push(model, "owner/name") shares one, load("hf://owner/name") fetches one."""
+"""Models on the Hugging Face hub: push(model, "owner/name") uploads one, load("hf://owner/name") downloads one."""
 
 from __future__ import annotations
 
@@ -24,21 +24,29 @@ PICTURE, COLUMNS = "sliders.png", 9
 
 
 def push(model: Model, name: str, private: bool = False) -> str:
-    """Shares a model on the Hugging Face hub and returns its address there.
+    """Uploads a model to the Hugging Face hub.
 
-    >>> animlab.push(animlab.load("runs/mine"), "owner/name")
-    >>> animlab.load("hf://owner/name")
+    It uploads the weights as safetensors in float32, so that what is loaded back is equal to the last bit; a model card
+    made from model.card, with its "license" and "note"; and a picture of what each c does. A missing repository is
+    created, files of these three names are replaced, and others are left alone. You have to be logged in: `hf auth
+    login`, or a token in the environment variable HF_TOKEN.
 
-    Uploads the weights (safetensors, float32: what is loaded back is equal to the last bit), a model card made of what
-    model.card knows, and a picture of what each c does; what the card's "license" and "note" say stands there too. A
-    repository that is not there is made, files of these three names are replaced, others are left alone. You have to
-    be logged in: `hf auth login`, or a token in the environment variable HF_TOKEN.
+    Example:
+        >>> animlab.push(animlab.load("runs/mine"), "owner/name")
+        >>> animlab.load("hf://owner/name")
 
-    name: the owner, which is you or an organisation of yours, and the model's name. private: only you can see it, where
-    the repository is made by this call.
+    Args:
+        model: the model to upload.
+        name: "owner/name", where the owner is you or an organisation of yours.
+        private: whether a repository that this call creates is visible to you alone.
 
-    Raises TypeError for what is no Model, ValueError for another name, OSError with one sentence where the hub refuses
-    or cannot be reached, and where the environment variable ANIMLAB_OFFLINE forbids to try.
+    Returns:
+        The model's address on the hub.
+
+    Raises:
+        TypeError: This is not a Model.
+        ValueError: The name has another form.
+        OSError: The hub refuses or cannot be reached, or the environment variable ANIMLAB_OFFLINE is set.
     """
     from huggingface_hub import HfApi  # takes half a second, and is hardly ever needed
 
@@ -59,10 +67,15 @@ def push(model: Model, name: str, private: bool = False) -> str:
 
 
 def fetch(address: str) -> Path:
-    """The checkpoint behind "hf://owner/name", from the hub or from its cache on this machine.
+    """The checkpoint at an address on the hub, downloaded unless it is in the local cache.
 
-    Raises ValueError for another address, FileNotFoundError where there is no such model or nothing may be fetched,
-    OSError where the hub cannot be reached.
+    Args:
+        address: "hf://owner/name".
+
+    Raises:
+        ValueError: The address has another form.
+        FileNotFoundError: There is no such model, or it is not cached and ANIMLAB_OFFLINE is set.
+        OSError: The hub cannot be reached.
     """
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import LocalEntryNotFoundError
@@ -82,7 +95,12 @@ def fetch(address: str) -> Path:
 
 
 def card(model: Model, name: str) -> str:
-    """A model card: Markdown with the head that the hub reads, of what model.card knows."""
+    """A model card in Markdown, with the metadata that the hub reads, from what model.card knows.
+
+    Args:
+        model: the model to describe.
+        name: "owner/name", its name on the hub.
+    """
     from huggingface_hub import ModelCardData
 
     known, space, generator = model.card, model.space, model.generator
@@ -131,14 +149,14 @@ animlab.LabelPlayer(model)  # in a notebook: sliders for d and every c
 
 
 def _sliders(model: Model) -> np.ndarray:
-    """A row for each c, or one of random z where there is none: uint8 (H, W, 3)."""
+    """A picture with a row for each c, or of random z if there is none: uint8 (H, W, 3)."""
     if model.space.n_c:
         return filmstrip([model.animate(along=j, frames=COLUMNS) for j in range(model.space.n_c)])
     return filmstrip(model.frames(model.space.sample(COLUMNS, torch.Generator().manual_seed(0))))
 
 
 def _cell(value: object) -> str:
-    """A value as text that ends no line, no cell and no tag."""
+    """A value as text that breaks no line, table cell or tag."""
     return " ".join(str(value).split()).replace("|", "\\|").replace("<", "&lt;")
 
 
@@ -150,7 +168,7 @@ def _checked(name: str) -> str:
 
 @contextmanager
 def _in_a_sentence(failed: str) -> Iterator[None]:
-    """What the hub, or the way to it, objects to, as one sentence that begins with `failed`."""
+    """Turns errors of the hub or the network into one sentence that begins with `failed`."""
     from huggingface_hub import errors
 
     try:

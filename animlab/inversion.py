@@ -1,4 +1,4 @@
-"""Animate a still: the labels with which a model redraws a given picture, found by gradient descent through G."""
+"""Animate a still: finds the labels from which a model redraws a given picture, by gradient descent through G."""
 
 from __future__ import annotations
 
@@ -18,16 +18,19 @@ from .metrics.images import PEAK, WINDOW, psnr
 from .metrics.inversion import SEARCH, Z_LIMIT, descend
 from .model import Model
 
-TRIES, LIKELY = 128, 5  # random pictures, of the d that D finds likeliest; the nearest are the starts
-STARTS, GOING_ON = 12, 2  # of the search, and of what follows it
+TRIES, LIKELY = 128, 5  # random pictures, and how many of the likeliest d they have; the nearest are the starts
+STARTS, GOING_ON = 12, 2  # rows during the search, and after it
 
 
 @dataclass(frozen=True)
 class Inversion:
-    """A picture redrawn by labels.
+    """A picture redrawn from labels.
 
-    labels: one row, from which each c can be swept. frame: what the model draws with them, uint8 (64, 64, C). psnr
-    (dB), ssim: of frame against the known pixels of the picture; ssim is NaN where no 7×7 window of them is whole.
+    Attributes:
+        labels: one row, from which each c can be swept.
+        frame: (64, 64, C) uint8, what the model draws from them.
+        psnr: of frame against the known pixels of the picture, in dB.
+        ssim: of frame against the picture, over the 7×7 windows that are completely known; NaN if there is none.
     """
 
     labels: Labels
@@ -44,23 +47,31 @@ def invert(
     seed: int = 0,
     progress: bool = True,
 ) -> Inversion:
-    """The labels with which `model` comes nearest to a picture; from there each c can be swept.
+    """Finds the labels from which a model draws the picture nearest to a given one; from there each c can be swept.
 
-    >>> found = animlab.invert(model, picture)
-    >>> clip = model.animate(labels=found.labels, along=0)
-
-    Minimises the mean squared error of the known pixels, by Adam over z in [-3, 3] and c in [0, 1]. It starts from the
-    nearest 12 of 128 pictures: the d that D finds likeliest, random z, and c as D reads it or random. After the first
-    three tenths of the steps only the best two go on. A picture unlike those that the model learned is redrawn as the
-    nearest of its own: psnr and ssim say how near. `metrics.invert` does the same for clips, without D.
-
-    picture: uint8 (64, 64, C), C as the model draws. known: bool or uint8 (64, 64), true where the picture is known;
-    its other pixels have no effect. None: all are. steps: of Adam, at least 2. seed: draws the starts; the same seed
-    gives the same answer. progress: show a bar.
-
-    Raises ValueError for a picture or a mask of another kind, and where the model was saved without its discriminator.
+    Minimises the mean squared error of the known pixels, with Adam over z in [-3, 3] and c in [0, 1]. It starts from
+    the nearest 12 of 128 pictures: with the d that D finds likeliest, random z, and c as D reads it or random. After
+    the first three tenths of the steps only the best two continue. A picture unlike those that the model has learned is
+    redrawn as the nearest that it can draw: psnr and ssim say how near. `metrics.invert` does the same for clips,
+    without D.
 
     Source: Zhu et al., Generative visual manipulation on the natural image manifold, ECCV 2016.
+
+    Example:
+        >>> found = animlab.invert(model, picture)
+        >>> clip = model.animate(labels=found.labels, along=0)
+
+    Args:
+        model: a model with its discriminator.
+        picture: (64, 64, C) uint8, C as the model draws.
+        known: (64, 64) bool or uint8, true where the picture is known; its other pixels have no effect. None: all are.
+        steps: steps of Adam, at least 2.
+        seed: seed of the random starts, 0 to 2³² - 1; the same seed gives the same result.
+        progress: whether to show a progress bar.
+
+    Raises:
+        TypeError: This is not a Model.
+        ValueError: Picture or mask have another shape or dtype, or the model was saved without its discriminator.
     """
     instance("invert takes a Model, such as animlab.load gives", model, Model)
     steps, seed = whole("steps", steps, 2), seed_of(seed)
@@ -100,7 +111,7 @@ def invert(
 
 
 def _tries(model: Model, picture: np.ndarray, rng: torch.Generator) -> Labels:
-    """The labels to choose the starts from."""
+    """The labels among which the starts are chosen."""
     _, d, c = (torch.from_numpy(part) for part in model.read(picture[None]))
     likely = d[0].argsort(descending=True)[:LIKELY]
     labels, row = model.space.sample(TRIES, rng), torch.arange(TRIES)
@@ -112,7 +123,7 @@ def _tries(model: Model, picture: np.ndarray, rng: torch.Generator) -> Labels:
 
 
 def _ssim(frame: np.ndarray, picture: np.ndarray, known: np.ndarray) -> float:
-    """As metrics.ssim, over the windows that are wholly known."""
+    """Like metrics.ssim, over the windows that are completely known."""
     _, seen = structural_similarity(frame, picture, data_range=PEAK, channel_axis=-1, full=True)  # (64, 64, C)
     whole_windows = minimum_filter(known, WINDOW, mode="constant")  # those that reach over an edge are none
     return float(seen[whole_windows].mean()) if whole_windows.any() else float("nan")

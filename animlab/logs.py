@@ -1,4 +1,4 @@
-"""Training as TensorBoard sees it: curves of the losses, and sheets of what the model draws."""
+"""Training logs for TensorBoard: curves of the losses, and pictures of what the model draws."""
 
 from __future__ import annotations
 
@@ -10,14 +10,21 @@ from .training import Callback, Record
 
 
 class TensorBoard(Callback):
-    """A callback for fit that writes a log for TensorBoard.
+    """A callback for fit that writes a TensorBoard log.
 
-    >>> animlab.fit(clips, space, out="runs/mine", callbacks=[animlab.TensorBoard("runs/mine/log")])
+    View it with `tensorboard --logdir runs`, or in a notebook with `%load_ext tensorboard` and `%tensorboard --logdir
+    runs`.
 
-    Then `tensorboard --logdir runs`, or `%load_ext tensorboard` and `%tensorboard --logdir runs` in a notebook.
-    folder: where to; a resumed run goes on in the same one. every: steps from one point of a curve to the next.
+    Example:
+        >>> animlab.fit(clips, space, out="runs/mine", callbacks=[animlab.TensorBoard("runs/mine/log")])
 
-    Raises ModuleNotFoundError where TensorBoard is not installed.
+    Args:
+        folder: where the log is written; a resumed run continues the log in the same folder.
+        every: steps between two points of a curve, at least 1.
+
+    Raises:
+        ModuleNotFoundError: TensorBoard is not installed.
+        ValueError: `every` is not a whole number of at least 1.
     """
 
     def __init__(self, folder: str | Path, every: int = 10) -> None:

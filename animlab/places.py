@@ -1,4 +1,4 @@
-"""Places on disk that others use too: a run's is one process's at a time, and a lesson clears up after itself alone."""
+"""Folders that others may use too: one process at a time holds a run's, a lesson deletes only what it has made."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-# What file systems say that know no locks, such as some of a network: there, nobody watches.
+# Errors of file systems without locks, such as some network ones: there, nothing is locked.
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
@@ -20,13 +20,17 @@ MARK = ".animlab"  # a file in every folder that a lesson has made for itself
 
 
 def own_folder(path: str | Path, anew: bool = False) -> Path:
-    """A folder that a lesson may write to as it likes, made where it is not there, with a file `.animlab` as its mark.
+    """A folder for a lesson's output, created if missing and marked by a file `.animlab`.
 
-    >>> out = own_folder("runs/first")
+    Example:
+        >>> out = own_folder("runs/first")
 
-    anew: what an earlier run of the lesson has left in it is removed.
+    Args:
+        path: the folder.
+        anew: whether to delete what an earlier run of the lesson left in it.
 
-    Raises FileExistsError where the folder holds anything and has no such mark: that is somebody else's.
+    Raises:
+        FileExistsError: The folder is not empty and has no such mark, so somebody else's files are in it.
     """
     folder = Path(path).expanduser()
     mark = folder / MARK
@@ -44,12 +48,16 @@ def own_folder(path: str | Path, anew: bool = False) -> Path:
 
 @contextmanager
 def locked(file: Path) -> Iterator[None]:
-    """Holds the lock of `file`, `<file>.lock` beside it, which says who does; the folder has to be there.
+    """Holds a lock on a file, `<file>.lock` beside it, which names the process; the folder has to exist.
 
-    The lock is the system's, which releases it when its process ends, however it ends: a file that is left behind locks
-    nothing, and the next run takes it over.
+    The operating system releases the lock when its process ends, however it ends: a lock file that is left behind locks
+    nothing.
 
-    Raises BlockingIOError, which names the other process, where the lock is held.
+    Args:
+        file: the file to lock; it need not exist.
+
+    Raises:
+        BlockingIOError: Another process holds the lock; the message names it.
     """
     place = file.with_name(f"{file.name}.lock")
     owner = _words(place)  # first: older versions of filelock empty the file as they ask for it
@@ -60,7 +68,7 @@ def locked(file: Path) -> Iterator[None]:
         raise BlockingIOError(
             f"{file} is being written by {owner or 'another process'}: wait for it, stop it, or name another place."
         ) from None
-    except NotImplementedError:  # what filelock made of ENOSYS once
+    except NotImplementedError:  # raised for ENOSYS by older versions of filelock
         pass
     except OSError as error:
         if error.errno not in NO_LOCKS:
@@ -71,13 +79,13 @@ def locked(file: Path) -> Iterator[None]:
         yield
     finally:
         if lock.is_locked:
-            with suppress(OSError):  # Windows removes no open file, but does when the lock is released
+            with suppress(OSError):  # Windows deletes an open file only when the lock is released
                 place.unlink()
             lock.release()
 
 
 def _words(place: Path) -> str:
-    """Who holds a lock, "" where that cannot be read."""
+    """Who holds a lock, "" if that cannot be read."""
     try:
         return place.read_text(encoding="utf-8").strip()[:200]
     except (OSError, ValueError):

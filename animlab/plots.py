@@ -1,4 +1,4 @@
-"""Figures in one style, with colours that colour-blind readers can tell apart, each with alt text."""
+"""Figures in one style, in colours that colour-blind readers can tell apart, each with alt text."""
 
 from __future__ import annotations
 
@@ -38,9 +38,14 @@ WIDTH = 9.0  # inches of 100 pixels: as wide as a notebook's outputs on a small 
 
 
 class Picture:
-    """A figure as a notebook shows it: with alt text, and with the alt text alone where no pictures are shown.
+    """A figure as a notebook shows it, with alt text; where pictures are not shown, the alt text stands alone.
 
-    Notebooks keep no alt text beside a PNG output, so this is an HTML output that holds the picture.
+    Notebooks keep no alt text for a PNG output, so this is an HTML output that contains the picture.
+
+    Args:
+        figure: the Matplotlib figure.
+        alt: what the picture shows, for readers who cannot see it.
+        kind: "png", or "jpeg" for small pictures enlarged.
     """
 
     def __init__(self, figure: Figure, alt: str, kind: str = "png") -> None:
@@ -63,12 +68,16 @@ class Picture:
 def show_frames(
     clips: np.ndarray | Sequence[np.ndarray], alt: str, rows: Sequence[str] = (), columns: Sequence[str] = ()
 ) -> Picture:
-    """Filmstrips: a row a clip, its frames from left to right.
+    """Shows filmstrips: a row for each clip, its frames from left to right.
 
-    >>> animlab.plots.show_frames(model.animate(along=0, frames=8), "A person raises both arms.")
+    Example:
+        >>> animlab.plots.show_frames(model.animate(along=0, frames=8), "A person raises both arms.")
 
-    clips: uint8, one clip (frames, H, W, C) or several. alt: what the picture shows, for readers who cannot see it.
-    rows, columns: what stands beside each row and above each column; columns are spread evenly over the frames.
+    Args:
+        clips: one clip (frames, H, W, C) uint8, or several.
+        alt: what the picture shows, for readers who cannot see it.
+        rows: names beside the rows.
+        columns: names above the columns, spread evenly over the frames.
     """
     strip = filmstrip(clips)
     one = clips if isinstance(clips, np.ndarray) and clips.ndim == 4 else clips[0]
@@ -77,7 +86,13 @@ def show_frames(
 
 
 class Moving:
-    """Animations side by side, each with its name below, that play on any page without a kernel."""
+    """Animations side by side, each with its name below, which play on any page without a kernel.
+
+    Args:
+        movies: name → bytes of an animated WebP.
+        alt: what they show, for readers who cannot see it.
+        width: of each on the page, in pixels.
+    """
 
     def __init__(self, movies: Mapping[str, bytes], alt: str, width: int) -> None:
         self.movies, self.alt, self.width = movies, alt, width
@@ -97,12 +112,22 @@ class Moving:
 def show_moving(
     clips: Mapping[str, np.ndarray], alt: str, fps: float = 10, width: int = 160, back: bool = True
 ) -> Moving:
-    """Animations that play in the stored page for ever.
+    """Shows animations that loop for ever, also in a stored notebook.
 
-    >>> animlab.plots.show_moving({f"c{j}": model.animate(along=j) for j in range(3)}, "Three movements of one person.")
+    Example:
+        >>> clips = {f"c{j}": model.animate(along=j) for j in range(3)}
+        >>> animlab.plots.show_moving(clips, "Three movements of one person.")
 
-    clips: name → uint8 (frames, H, W, C), C 1 or 3. alt: what is seen, for readers who cannot. fps: frames per second.
-    width: of each on the page, in pixels. back: whether a clip runs back to its first frame or springs there.
+    Args:
+        clips: name → (frames, H, W, C) uint8, C 1 or 3.
+        alt: what they show, for readers who cannot see it.
+        fps: frames per second, 0.1 to 50.
+        width: of each on the page, in pixels.
+        back: whether a clip plays backwards to its first frame, or jumps there.
+
+    Raises:
+        TypeError: `clips` is not a mapping.
+        ValueError: `fps` is out of range.
     """
     instance("show_moving takes clips by their names", clips, Mapping)
     fps = real("fps, the frames per second,", fps, 0.1, 50)
@@ -110,7 +135,7 @@ def show_moving(
 
 
 def _packed(clip: np.ndarray, fps: float, back: bool) -> bytes:
-    """A clip as an animated WebP, twice its size: a sixth of what a GIF takes."""
+    """A clip as an animated WebP at twice its size; it takes a sixth of the bytes of a GIF."""
     there = [Image.fromarray(frame.squeeze(2) if frame.shape[2] == 1 else frame).convert("RGB") for frame in clip]
     large = [frame.resize((2 * frame.width, 2 * frame.height), Image.Resampling.BICUBIC) for frame in there]
     file = io.BytesIO()
@@ -120,7 +145,20 @@ def _packed(clip: np.ndarray, fps: float, back: bool) -> bytes:
 
 
 def sweep_grid(model: Model, alt: str = "", d: int = 0, seed: int = 0, columns: int = 9, title: str = "") -> Picture:
-    """What each continuous label does: a row a c_j, which goes from 0 to 1 along it while the others stay at 0.5."""
+    """Shows what each continuous label does: a row for each c_j, which goes from 0 to 1 while the others stay at 0.5.
+
+    Args:
+        model: the model that draws.
+        alt: alt text; a description of the grid if empty.
+        d: which clip, 0 to n_d - 1.
+        seed: seed from which z is drawn.
+        columns: frames in a row.
+        title: title of the figure.
+
+    Raises:
+        ValueError: The model has no continuous label, or no such d.
+        TypeError: This is not a Model.
+    """
     instance("sweep_grid takes a Model, such as animlab.load gives", model, Model)
     n_c = model.space.n_c
     if n_c == 0:
@@ -134,9 +172,11 @@ def sweep_grid(model: Model, alt: str = "", d: int = 0, seed: int = 0, columns: 
 
 
 def losses(history: Mapping[str, np.ndarray], space: LabelSpace | None = None) -> Picture:
-    """The losses of a run (run.history), a value a step: thin as they were, thick as a running mean.
+    """Plots the losses of a run: thin lines are the values of each step, thick ones a running mean.
 
-    space adds a dashed line to λ_d and λ_c: the loss of guessing, ln n_d and 1/12.
+    Args:
+        history: `run.history`, loss name → (steps,).
+        space: if given, a dotted line marks the loss of guessing: ln n_d for λ_d, 1/12 for λ_c.
     """
     instance("losses takes the history of a run, such as run.history", history, Mapping)
     if space is not None:
@@ -160,9 +200,11 @@ def losses(history: Mapping[str, np.ndarray], space: LabelSpace | None = None) -
 
 
 def influences(measured: Mapping[str, Influence], real: Influence | None = None) -> Picture:
-    """How much and how locally each label changes the picture (metrics.label_influence), a bar a label.
+    """Plots how much and how locally each label changes the picture, a bar for each label.
 
-    real adds a dotted line: the same of real frames (metrics.real_influence).
+    Args:
+        measured: name → Influence, as metrics.label_influence gives.
+        real: the Influence of real frames, as metrics.real_influence gives, drawn as a dotted line.
     """
     instance("influences takes what metrics.label_influence gives", measured, Mapping)
     for found in [*measured.values(), *([] if real is None else [real])]:
@@ -184,7 +226,12 @@ def influences(measured: Mapping[str, Influence], real: Influence | None = None)
 
 
 class LivePlot(Callback):
-    """A callback for fit that draws, in place, what each c does at the moment; z and d stay the same throughout."""
+    """A callback for fit that shows, in place, what each c does so far; z and d stay the same.
+
+    Args:
+        d: which clip, 0 to n_d - 1.
+        seed: seed from which z is drawn.
+    """
 
     def __init__(self, d: int = 0, seed: int = 0) -> None:
         self.d, self.seed = d, seed

@@ -1,4 +1,4 @@
-"""Sweeps: each cell of a grid is one papermill run of a notebook, sent to a dask cluster, its result kept on disk."""
+"""Sweeps: each cell of a grid is one papermill run of a notebook on a dask cluster, with its result kept on disk."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from .checks import shown, whole
 
 RESULT = "result.json"
 LOG = "log.jsonl"
-ORPHANED = 2.0  # seconds after which a notebook's kernel has noticed that its worker is gone: it looks once a second
+ORPHANED = 2.0  # seconds within which a kernel ends when its worker has died: it checks once a second
 
 
 class SweepError(RuntimeError):
-    """Cells that ended in an error, after all others had been run and kept."""
+    """Some cells failed; all others were run, and their results kept."""
 
 
 def sweep(
@@ -38,22 +38,34 @@ def sweep(
     workers: int = 2,
     progress: bool = True,
 ) -> list[dict[str, Any]]:
-    """Runs a notebook once for each cell that `folder` holds no result of, and gives back all results, in their order.
+    """Runs a notebook once for each cell of a grid that has no result in `folder` yet.
 
-    >>> cells = [{"n_d": n_d, "n_c": n_c, "steps": 100} for n_d, n_c in [(5, 2), (5, 5), (10, 5)]]
-    >>> results = sweep("notebooks/04_full_training.ipynb", cells, "runs/sweep")
-
-    cells: parameters of the notebook, a dict a cell, of values that JSON knows. Each run is given a folder of its own
-    as the parameter `out`, in which it has to write result.json, a JSON object {…}. What a cell has computed lies in a
-    folder named by `cell_name`. A cell is done when its result.json is there, which appears whole or not at all, and is
-    run once however many sweeps ask for it. So a sweep that was interrupted goes on where it stood. So does one that
-    lost a worker: the cell in hand goes to another, with the same `out`, and a notebook that resumes from there loses
+    Each run gets a folder as the parameter `out`, in which it has to write result.json, a JSON object. A cell's files
+    lie in a folder named by `cell_name`. A cell is done when its result.json exists, which is written atomically, and
+    is run once however many sweeps ask for it. So an interrupted sweep continues where it stopped. So does a sweep that
+    lost a worker: the cell goes to another worker, with the same `out`, and a notebook that resumes from there loses
     little.
-    scheduler: address of a dask scheduler ("tcp://…:8786"), whose workers see `notebook` and `folder` under the same
-    paths. None starts `workers` processes of one thread here, 1 or more, and ends them.
 
-    Raises ValueError for parameters that the notebook does not have, and SweepError where cells failed, such as those
-    that wrote something else than a result; the others are kept.
+    Example:
+        >>> cells = [{"n_d": n_d, "n_c": n_c, "steps": 100} for n_d, n_c in [(5, 2), (5, 5), (10, 5)]]
+        >>> results = sweep("notebooks/04_full_training.ipynb", cells, "runs/sweep")
+
+    Args:
+        notebook: the notebook; it needs a parameter `out`.
+        cells: parameters of the notebook for each run, with values that JSON can store.
+        folder: where results are looked for and kept.
+        scheduler: address of a dask scheduler ("tcp://…:8786"), whose workers see `notebook` and `folder` under the
+            same paths. None starts workers here, and ends them.
+        workers: number of processes to start, at least 1, each with one thread; without effect with a scheduler.
+        progress: whether to show a progress bar.
+
+    Returns:
+        The results of all cells, in their order.
+
+    Raises:
+        FileNotFoundError: There is no such notebook.
+        ValueError: The notebook lacks a parameter that a cell sets, or `out`, or cannot be read.
+        SweepError: Cells failed, for example because they wrote no valid result; the others are kept.
     """
     workers = whole("workers, the number of processes to start,", workers, 1)
     notebook, folder = (Path(path).expanduser().resolve() for path in (notebook, folder))
@@ -64,8 +76,8 @@ def sweep(
     failed: dict[str, BaseException] = {}
     if missing:
         with _connected(scheduler, min(workers, len(missing))) as client:
-            # The key is the cell's, so that a scheduler that is asked for it twice runs it once; keys that begin alike
-            # are a group, which waits at the scheduler, for workers that come late as well.
+            # The key is the cell's, so that a scheduler that is asked for it twice runs it once. Keys that begin alike
+            # form a group, which is queued at the scheduler, so that workers that join late get a share.
             futures = [
                 client.submit(
                     run_cell, str(notebook), cell, str(folder), key=("cell", str(folder), name), priority=-place
@@ -93,13 +105,24 @@ def sweep(
 
 
 def cell_name(parameters: Mapping[str, Any]) -> str:
-    """The folder name of a cell: 16 hexadecimal digits of the SHA-256 of its parameters, whatever their order."""
+    """The name of a cell's folder: the first 16 hex digits of the SHA-256 of its parameters, in any order.
+
+    Args:
+        parameters: the cell's parameters, with values that JSON can store.
+    """
     text = json.dumps(dict(parameters), sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def result_of(place: Path) -> dict[str, Any] | None:
-    """The result that a cell's folder holds, None where the cell is not done, or what it holds is damaged."""
+    """The result in a cell's folder.
+
+    Args:
+        place: the cell's folder.
+
+    Returns:
+        The JSON object, or None if the cell is not done or its result is damaged.
+    """
     try:
         return _parsed(place / RESULT)
     except (FileNotFoundError, ValueError):
@@ -119,15 +142,27 @@ def _parsed(path: Path) -> dict[str, Any]:
 
 
 def run_cell(notebook: str | Path, parameters: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
-    """Runs one cell, unless it is done; its result.json. This is what a worker does.
+    """Runs one cell unless it is done. This is the task of a worker.
 
     The cell's folder then holds the executed notebook, result.json and the folder `out` that the notebook wrote.
     log.jsonl in `folder` gets a line when a run begins and one when it is done.
+
+    Args:
+        notebook: the notebook.
+        parameters: the cell's parameters.
+        folder: the sweep's folder.
+
+    Returns:
+        The content of result.json.
+
+    Raises:
+        FileNotFoundError: The notebook wrote no result.json.
+        ValueError: Its result.json is not a JSON object.
     """
     name, folder = cell_name(parameters), Path(folder)
     place, executed = folder / name, folder / name / Path(notebook).name
     place.mkdir(parents=True, exist_ok=True)
-    with FileLock(place / "lock"):  # of a worker that dies the system releases it
+    with FileLock(place / "lock"):  # which the system releases if the worker dies
         found = result_of(place)
         if found is not None:
             return found
@@ -169,7 +204,7 @@ def _check(notebook: Path, cells: Sequence[Mapping[str, Any]]) -> None:
 
 @contextmanager
 def _connected(scheduler: str | None, workers: int) -> Iterator[Client]:
-    """A client of the scheduler at that address, or of a cluster of our own that ends with the block."""
+    """A client of the scheduler at that address, or of a local cluster that ends with the block."""
     if scheduler is not None:
         with Client(scheduler) as client:
             yield client
@@ -184,10 +219,10 @@ def _connected(scheduler: str | None, workers: int) -> Iterator[Client]:
 
 @contextmanager
 def _nameless_script() -> Iterator[None]:
-    """Meanwhile, new processes do not find the script that started them.
+    """Hides from new processes the script that started them.
 
-    They would run it once more, and begin a sweep each where it has no `if __name__ == "__main__":` around its own.
-    What they need they import by name.
+    They would run it again, and each begin a sweep if the call is not under `if __name__ == "__main__":`. What they
+    need they import by name.
     """
     main = sys.modules["__main__"]
     known = vars(main).copy()
@@ -200,7 +235,7 @@ def _nameless_script() -> Iterator[None]:
 
 
 def _log(folder: Path, name: str, event: str) -> None:
-    """Appends a line in one write, which processes that share the file do not interleave."""
+    """Appends a line in one write, so that lines of several processes do not interleave."""
     line = json.dumps({"cell": name, "event": event, "process": os.getpid(), "time": round(time.time(), 2)})
     with open(folder / LOG, "a", encoding="utf-8") as file:
         file.write(line + "\n")

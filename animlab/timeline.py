@@ -1,4 +1,4 @@
-"""Timeline: labels at chosen times, and the way from each to the next. What a Composer composes."""
+"""Timeline: labels at chosen times, interpolated in between; the model behind the Composer widget."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from .labels import FARTHEST, MOST_FRAMES, Labels, LabelSpace
 
 LONGEST = 600.0  # seconds of a timeline
 MOST_KEYS, MOST_BYTES = 1000, 10_000_000
-KIND = "animlab timeline"  # what the JSON of one says that it is
+KIND = "animlab timeline"  # the "kind" of its JSON
 
-# From the share of the time between two keys that has passed to the share of the way that is done; both 0 to 1.
+# Fraction of the time between two keys that has passed → fraction of the way that is done; both 0 to 1.
 EASINGS: dict[str, Callable[[float], float]] = {
     "smooth": lambda t: t * t * (3 - 2 * t),  # slow at both ends
     "linear": lambda t: t,
@@ -31,9 +31,15 @@ EASINGS: dict[str, Callable[[float], float]] = {
 
 @dataclass(frozen=True)
 class Key:
-    """Labels at one time: at `time` (seconds) the picture is that of d, c and z.
+    """The labels at one time of a timeline.
 
-    ease: how it goes from here to the next key, one of EASINGS.
+    Args:
+        time: in seconds, 0 to 600.
+        d: discrete label, 0 to n_d - 1.
+        c: n_c continuous labels, each within ±1e6; training draws them from [0, 1].
+        z: n_z numbers, each within ±1e6; training draws them from N(0, 1).
+        ease: pace from here to the next key: "smooth" (slow at both ends), "linear", or "hold" (stand still, then
+            jump).
     """
 
     time: float
@@ -45,21 +51,27 @@ class Key:
 
 @dataclass(frozen=True)
 class Timeline:
-    """Keys at times, and all labels between them. It never changes: what edits it gives another one.
+    """Keys at certain times, and the labels interpolated between them. Immutable: every edit returns a new timeline.
 
-    >>> space = animlab.LabelSpace(n_z=4, n_d=5, n_c=5)
-    >>> timeline = animlab.Timeline(space, seconds=3).with_key(0, space.still(d=0)).with_key(1.5, space.still(d=3))
-    >>> clip = model.frames(timeline.labels(36))  # at 12 frames a second
-    >>> animlab.save_animation(clip, "dissolve.gif", fps=12)
+    Between two keys z, d and c are all interpolated linearly, at the pace that the easing of the first key sets. Where
+    the keys differ in d, their one-hot vectors are blended, which gives a dissolve.
 
-    Between two keys z, d and c all go along a straight line, at a pace that the first key's easing sets; where the keys
-    differ in d, the one-hot vectors are blended, which is a dissolve.
+    Example:
+        >>> space = animlab.LabelSpace(n_z=4, n_d=5, n_c=5)
+        >>> timeline = animlab.Timeline(space, seconds=3).with_key(0, space.still(d=0)).with_key(1.5, space.still(d=3))
+        >>> clip = model.frames(timeline.labels(36))  # at 12 frames a second
+        >>> animlab.save_animation(clip, "dissolve.gif", fps=12)
 
-    space: the LabelSpace of the model to be drawn with. seconds: how long it is, 0.1 to 600. loop: the last key leads
-    back to the first, so that the clip can be repeated without a jump; otherwise the picture stands still before the
-    first key and after the last. keys: in any order, from 0 to `seconds`, no two at one time.
+    Args:
+        space: the LabelSpace of the model that draws it.
+        seconds: its length, 0.1 to 600 seconds.
+        loop: whether the last key leads back to the first, so that the clip repeats without a jump; otherwise the
+            picture stands still before the first key and after the last.
+        keys: at most 1,000 keys in any order, at distinct times from 0 to `seconds`.
 
-    Raises ValueError for all else, and for a key whose labels do not fit the space.
+    Raises:
+        ValueError: A value is out of range, two keys share a time, or a key's labels do not fit the space.
+        TypeError: space is not a LabelSpace, or a key is not a Key.
     """
 
     space: LabelSpace
@@ -85,7 +97,17 @@ class Timeline:
             object.__setattr__(self, name, value)
 
     def with_key(self, time: float, labels: Labels, ease: str = "smooth") -> Timeline:
-        """The same with a key at `time`, in place of one that is there. labels: one row, its d one-hot."""
+        """The timeline with one more key, which replaces a key at the same time.
+
+        Args:
+            time: in seconds, 0 to the length of the timeline.
+            labels: one row, d one-hot.
+            ease: pace to the next key, "smooth", "linear" or "hold".
+
+        Raises:
+            ValueError: There are several rows, d is a blend, or a value is out of range.
+            TypeError: These are not Labels.
+        """
         instance("A key takes Labels, such as model.space.still gives", labels, Labels)
         if len(labels) != 1:
             raise ValueError(f"A key takes one row of labels, got {len(labels)}.")
@@ -96,48 +118,90 @@ class Timeline:
         return replace(self, keys=(*(other for other in self.keys if other.time != time), key))
 
     def without_key(self, time: float) -> Timeline:
-        """The same without its key at `time`; ValueError where there is none."""
+        """The timeline without its key at one time.
+
+        Args:
+            time: of the key, in seconds.
+
+        Raises:
+            ValueError: There is no key at that time.
+        """
         if not any(key.time == time for key in self.keys):
             raise ValueError(f"This timeline has no key at {shown(time)} s.")
         return replace(self, keys=tuple(key for key in self.keys if key.time != time))
 
     def at(self, times: Sequence[float] | np.ndarray) -> Labels:
-        """The labels at N times in seconds, clipped to the timeline: N rows, d blended. ValueError without a key."""
+        """The labels at given times.
+
+        Args:
+            times: (N,) in seconds, clipped to the timeline.
+
+        Returns:
+            N rows of labels; d is blended between keys of different d.
+
+        Raises:
+            ValueError: The timeline has no key.
+        """
         if not self.keys:
             raise ValueError("This timeline has no key yet: there is nothing to draw.")
         now = np.clip(np.asarray(times, float), 0, self.seconds)
         keys = np.array([[*key.z, *np.eye(self.space.n_d)[key.d], *key.c] for key in self.keys])
         starts = np.array([key.time for key in self.keys])
-        length = self.seconds if self.loop else 2 * self.seconds  # without a loop, what comes round is out of sight
-        first, last = (-1, 0) if self.loop else (0, -1)  # what stands before the first key, and after the last
+        length = self.seconds if self.loop else 2 * self.seconds  # without a loop, the next round is never reached
+        first, last = (-1, 0) if self.loop else (0, -1)  # the keys before the first one, and after the last
         keys = np.concatenate([keys[first][None], keys, keys[last][None]])
         starts = np.array([starts[-1] - length, *starts, starts[0] + length])
         eases = [self.keys[-1].ease, *(key.ease for key in self.keys)]
 
         leg = np.clip(np.searchsorted(starts, now, "right") - 1, 0, len(eases) - 1)
-        takes = np.maximum(starts[leg + 1] - starts[leg], 1e-9)  # nothing, from a key at the end to one at 0
+        takes = np.maximum(starts[leg + 1] - starts[leg], 1e-9)  # 0 from a key at the end to one at the start
         passed = (now - starts[leg]) / takes
         done = np.array([EASINGS[eases[k]](share) for k, share in zip(leg, passed)])
         rows = torch.from_numpy(keys[leg] + (keys[leg + 1] - keys[leg]) * done[:, None]).float()
         return Labels(*rows.split([self.space.n_z, self.space.n_d, self.space.n_c], dim=1))
 
     def labels(self, frames: int) -> Labels:
-        """`frames` rows at equal steps from 0 on: to the end, or in a loop to one step before it comes round."""
+        """The labels at equal time steps from the start of the timeline.
+
+        Args:
+            frames: number of rows, 1 to 100,000. The last one is at the end, or in a loop one step before it.
+
+        Returns:
+            `frames` rows of labels.
+
+        Raises:
+            ValueError: `frames` is out of range, or the timeline has no key.
+        """
         frames = whole("frames", frames, 1, MOST_FRAMES)
         return self.at(np.linspace(0, self.seconds, frames, endpoint=not self.loop))
 
     def to_json(self) -> str:
-        """As text, to be read by from_json and by the pages that export_player writes."""
+        """The timeline as JSON text, which `from_json` and the pages of `export_player` read."""
         content = {"kind": KIND, "space": asdict(self.space), "seconds": self.seconds, "loop": self.loop}
         return json.dumps(content | {"keys": [asdict(key) for key in self.keys]}, indent=1) + "\n"
 
     def save(self, path: str | Path) -> None:
-        """Writes to_json to a file, whole or not at all. OSError where the place cannot be written to."""
+        """Writes the timeline to a JSON file.
+
+        Args:
+            path: the file; an older one stays until the new one is complete.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
         write_whole(Path(path).expanduser(), lambda part: part.write_text(self.to_json(), encoding="utf-8"))
 
     @classmethod
     def load(cls, path: str | Path) -> Timeline:
-        """What save wrote. FileNotFoundError where nothing is, ValueError for what is no such file."""
+        """Reads a timeline that `save` wrote.
+
+        Args:
+            path: the JSON file.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ValueError: The file is not a timeline.
+        """
         path = Path(path).expanduser()
         reason = unsuited(path)
         if reason == MISSING:
@@ -148,7 +212,14 @@ class Timeline:
 
     @classmethod
     def from_json(cls, text: str) -> Timeline:
-        """What to_json wrote. ValueError with one sentence for any other text, and for what no Timeline takes."""
+        """Reads a timeline from the text that `to_json` gives.
+
+        Args:
+            text: JSON.
+
+        Raises:
+            ValueError: The text is not a timeline, or a Timeline with its values is invalid.
+        """
         try:
             content = json.loads(text)
         except (ValueError, TypeError, RecursionError) as error:
@@ -164,7 +235,7 @@ class Timeline:
 
 
 def _object(what: str, found: Any, kind: type) -> dict[str, Any]:
-    """A JSON object that has just the fields of a dataclass; ValueError for any other value."""
+    """A JSON object that has exactly the fields of a dataclass; ValueError for any other value."""
     names = [field.name for field in fields(kind)]
     if not isinstance(found, dict) or sorted(found) != sorted(names):
         raise ValueError(f"{what} is an object of {', '.join(names)}, got {shown(found)}.")
@@ -172,7 +243,7 @@ def _object(what: str, found: Any, kind: type) -> dict[str, Any]:
 
 
 def _checked(key: Key, space: LabelSpace) -> Key:
-    """The key in Python's own numbers; ValueError where it does not fit the space."""
+    """The key with plain Python numbers; ValueError where it does not fit the space."""
     instance("A Timeline's keys are Keys", key, Key)
     space.check_d(key.d)
     numbers = {}

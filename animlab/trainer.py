@@ -349,7 +349,7 @@ class GANTrainer(Trainer):
                     group["lr"] = rate * factor
 
     def _step(self) -> Tensor:
-        """The part of a step that runs on the device: gather, convert, sample, train, average; returns its losses, (4,)."""
+        """The part of a step that runs on the device: gather, convert, sample, train, average. Returns (4,) losses."""
         batch, part, device = self.preset.batch, self.processes.rows, self.processes.device
         real = to_tensor(self.loader.take(), device)
         sample = self.generator.space.sample_pairs if self.preset.lambda_still else self.generator.space.sample
