@@ -27,7 +27,15 @@ from test_notebooks import PARAMETERS
 ROOT = Path(__file__).parent.parent
 FIRST = "00_play_with_labels"
 UNTOUCHED = "untouched"  # a copy of the first as a newcomer finds it
-BUSY = "busy"  # a player, and a training that does not end
+BUSY = "busy"  # a player, an explorer, and a training that does not end
+PLAYER = """import animlab
+model = animlab.load("pretrained/actions")
+animlab.LabelPlayer(model)"""
+EXPLORER = """from ipywidgets import FloatSlider
+from animlab.widgets.explorer import Explorer
+def draw(c):
+    return model.frames(model.space.still(0, [c] * 5))[0], f"every c at {c:.2f}"
+Explorer(draw, c=FloatSlider(0.5, max=1, step=0.01))"""
 TRAINING = """clips = animlab.load_dataset("shapes-synthetic", progress=False)
 run = animlab.fit(clips, animlab.LabelSpace(2, 2, 2), "stable", 10**6, width=0.1, progress=False)"""
 COMPOSING = "composing"
@@ -106,10 +114,7 @@ def lab(tmp_path_factory):
                 cell.update(outputs=[], execution_count=None)
         nbformat.write(notebook, folder / f"{name}.ipynb")
     shutil.copy(ROOT / "notebooks" / f"{FIRST}.ipynb", folder / f"{UNTOUCHED}.ipynb")
-    busy = [
-        new_code_cell('import animlab\nanimlab.LabelPlayer(animlab.load("pretrained/actions"))'),
-        new_code_cell(TRAINING),
-    ]
+    busy = [new_code_cell(source) for source in (PLAYER, EXPLORER, TRAINING)]
     nbformat.write(new_notebook(cells=busy, metadata={"kernelspec": KERNEL}), folder / f"{BUSY}.ipynb")
     composing = new_notebook(cells=[new_code_cell(COMPOSER)], metadata={"kernelspec": KERNEL})
     nbformat.write(composing, folder / f"{COMPOSING}.ipynb")
@@ -280,6 +285,9 @@ def test_an_animation_is_composed_played_and_saved(browser, lab, tmp_path):
     composer = page.locator(".animlab-composer")
     picture, strip = composer.locator(".animlab-picture img"), composer.locator("img.animlab-strip")
     expect(picture).to_be_visible()
+    expect(picture).to_have_role("img")
+    expect(picture).to_have_accessible_name(re.compile("^At 0.00 s. A picture that the model draws: d 0, z 3; c0"))
+    expect(strip).to_have_accessible_name("The timeline of 4 s, a loop. Keys: no key yet.")
     empty = strip.screenshot()
     set_key = composer.get_by_role("button", name="Set key")
     set_key.click()
@@ -303,6 +311,8 @@ def test_an_animation_is_composed_played_and_saved(browser, lab, tmp_path):
     page.keyboard.press("Enter")
     assert differs(strip, one_key)
     expect(composer.locator("select[multiple], select[size]").locator("option")).to_have_count(2)
+    expect(picture).to_have_accessible_name(re.compile(r"^At \d\.\d\d s\. .* d 2, z as keyed; .* c4, .*: 1\.00\.$"))
+    expect(strip).to_have_accessible_name(re.compile("Keys: 0.00 s, d 0, then smooth; .* s, d 2, then smooth\\.$"))
     shot(page, "composer", tmp_path)
     before = picture.screenshot()
     composer.get_by_role("button", name="Play").click()
@@ -325,7 +335,7 @@ def test_an_animation_is_composed_played_and_saved(browser, lab, tmp_path):
     close(page, lab, COMPOSING)
 
 
-def test_the_player_answers_while_another_cell_trains(browser, lab, tmp_path):
+def test_player_and_explorer_answer_while_another_cell_trains(browser, lab, tmp_path):
     page = opened(browser, lab(BUSY))
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
@@ -355,6 +365,13 @@ def test_the_player_answers_while_another_cell_trains(browser, lab, tmp_path):
     print(
         f"key press to changed pixels beside a training: p50 {statistics.median(times):.0f}, most {max(times):.0f} ms"
     )
+    explorer = page.locator(".animlab-explorer")
+    picture = explorer.locator("img.animlab-picture")
+    before = picture.screenshot()
+    explorer.locator(".noUi-handle").focus()
+    page.keyboard.press("End")
+    expect(explorer).to_contain_text("every c at 1.00", timeout=10_000)
+    assert differs(picture, before)
     shot(page, "busy", tmp_path)
     expect(training).to_have_text("[*]:")
     assert_no_cell_shows_an_error(page)

@@ -246,6 +246,17 @@ def test_the_strip_shows_the_timeline_with_a_bar_at_each_key(composed, model):
     assert marked.tolist() == [0, 1, 2, *range(8 * 66 - 2, 8 * 66 + 3)]
 
 
+def test_picture_and_strip_are_named_in_words(composed):
+    composed.time.value = 2
+    assert composed.picture.tooltip == ("At 2.00 s. A picture that the model draws: d 2, z 1; c0: 1.00; c1: 0.00.")
+    keys = "Keys: 0.00 s, d 0, then smooth; 2.00 s, d 2, then smooth."
+    assert composed.strip.tooltip == f"The timeline of 4 s, a loop. {keys}"
+    composed.time.value = 0
+    assert composed.picture.tooltip.startswith("At 0.00 s. A picture that the model draws: d 0, z as keyed; c0: 0.25;")
+    composed.loop.value = False
+    assert composed.strip.tooltip == f"The timeline of 4 s. {keys}"
+
+
 def test_it_begins_with_found_labels_or_a_timeline(model):
     labels = model.space.sample(1, torch.Generator().manual_seed(4))
     composer = animlab.Composer(model, labels=labels)

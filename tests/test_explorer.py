@@ -26,7 +26,7 @@ def test_the_picture_and_its_line_follow_every_control():
     level.value = 200
     assert (shown(explorer) == 200).all() and explorer.caption.value == "a &lt; 200"
     name.value = "b"
-    assert explorer.caption.value == "b &lt; 200"
+    assert explorer.caption.value == "b &lt; 200" and explorer.picture.tooltip == "b < 200"
     assert "level, name" in repr(explorer)
 
 

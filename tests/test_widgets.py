@@ -259,3 +259,15 @@ def test_play_begins_with_the_c_that_moves_most(model):
     assert animlab.LabelPlayer(animlab.Model(model.generator, card={"influence": measured})).along.value == 1
     for strange in (["c1"], {"c1": 0.5}, {"c1": {"strength": "much", "focus": None}}, None):
         assert animlab.LabelPlayer(animlab.Model(model.generator, card={"influence": strange})).along.value == 0
+
+
+def test_the_picture_is_named_in_words(player):
+    player.model.card["seen"] = {"c1": "turns"}
+    named = animlab.LabelPlayer(player.model, d=1, seed=7)
+    player.model.card.clear()
+    named.c[1].value = 0.25
+    words = "A picture that the model draws: d 1, z 7; c0: 0.50; c1, turns: 0.25; c2: 0.50."
+    assert (named.picture.tooltip, named.picture.description) == (words, "")  # the browser makes it the image's name
+    named.compare.value = True
+    named.d.value = 2
+    assert named.pinned.tooltip == words != named.picture.tooltip

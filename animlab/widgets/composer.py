@@ -14,7 +14,7 @@ from ..checks import instance
 from ..labels import Labels
 from ..model import Model
 from ..timeline import EASINGS, LONGEST, Key, Timeline
-from .stage import Stage, button, guarded, labelled
+from .stage import Picture, Stage, button, guarded, labelled
 
 FRAMES = 16  # of the strip that shows the whole timeline
 MARK, INK = 8, (0, 114, 178)  # pixels, high, of the bar of a key below the strip, and its colour
@@ -81,7 +81,8 @@ class Composer(Stage):
             play="Play the timeline",
             file="Ends in .gif, .webp, .apng, .mp4, .png (a filmstrip) or .json (the timeline, to be loaded again)",
         )
-        self.strip = widgets.Image(format="png", layout={"width": "100%", "height": "auto"})
+        self.speed.layout.flex = "1 1 18em"  # here it stands in a row, of which it takes its share
+        self.strip = Picture(format="png", layout={"width": "100%", "height": "auto"})
         self.strip.add_class("animlab-strip")
         self.time = labelled(widgets.FloatSlider, "time, s", "The time that is shown", value=0, min=0, step=0.05)
         self.set_key = button(widgets.Button, "Set key", "plus", "At this time, the picture is to be the one shown")
@@ -120,6 +121,9 @@ class Composer(Stage):
             self.status,
         ]
 
+    def _describe(self) -> str:
+        return f"At {self.time.value:.2f} s. {super()._describe()}"
+
     def _frames(self) -> int:
         return max(1, round(self.timeline.seconds * self.speed.value))
 
@@ -150,7 +154,7 @@ class Composer(Stage):
             self._mark_the_key_of_this_time()
         finally:
             self.busy = False
-        self.strip.value = to_png(_strip(self.model, timeline))
+        self.strip.put(to_png(_strip(self.model, timeline)), _in_words(timeline))
 
     def _key_here(self) -> Key | None:
         """The key of the time that is shown, to a hundredth of a second: Play stops anywhere."""
@@ -239,6 +243,11 @@ class Composer(Stage):
 
 def _name(key: Key) -> str:
     return f"{key.time:.2f} s · d {key.d} · then {key.ease}"
+
+
+def _in_words(timeline: Timeline) -> str:
+    keys = "; ".join(_name(key).replace(" ·", ",") for key in timeline.keys) or "no key yet"
+    return f"The timeline of {timeline.seconds:g} s{', a loop' if timeline.loop else ''}. Keys: {keys}."
 
 
 def _strip(model: Model, timeline: Timeline) -> np.ndarray:

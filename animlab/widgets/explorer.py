@@ -13,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ..animation import to_png
+from .stage import Picture, answer_during_cells
 
 
 class Explorer(widgets.VBox):
@@ -25,13 +26,18 @@ class Explorer(widgets.VBox):
     draw: takes the value of each control under its name and gives the picture, uint8 (H, W, 1 or 3), and the line of
     text to stand below it. width: how wide the picture stands on the page, as CSS has it. Errors are written on that
     line, since a callback has nowhere to raise to.
+
+    In JupyterLab it answers while a cell runs, as LabelPlayer does: `draw` then runs in a thread beside that cell, so
+    it should only read what cells have made, and seed no generator that they draw from.
     """
+
+    beside_cells = True
 
     def __init__(
         self, draw: Callable[..., tuple[np.ndarray, str]], width: str = "256px", **controls: widgets.Widget
     ) -> None:
         self.function, self.controls = draw, controls
-        self.picture = widgets.Image(format="png", layout={"width": width, "max_width": "100%", "height": "auto"})
+        self.picture = Picture(format="png", layout={"width": width, "max_width": "100%", "height": "auto"})
         self.picture.add_class("animlab-picture")
         self.caption = widgets.HTML()
         for control in controls.values():
@@ -40,6 +46,8 @@ class Explorer(widgets.VBox):
         super().__init__([row, self.picture, self.caption])
         self.add_class("animlab-explorer")
         self.redraw()
+        if self.beside_cells:
+            answer_during_cells(self)
 
     def __repr__(self) -> str:
         """Stands in the notebook where the widget would, as long as no kernel runs."""
@@ -49,7 +57,7 @@ class Explorer(widgets.VBox):
         """Draws the picture for the values that the controls have now."""
         try:
             picture, text = self.function(**{name: control.value for name, control in self.controls.items()})
-            self.picture.value = to_png(picture)
+            self.picture.put(to_png(picture), text)
         except Exception as error:
             text = f"{type(error).__name__}: {error}"
         self.caption.value = escape(text)

@@ -42,8 +42,13 @@ class GamePlayer(Explorer):
 
     It plays on the kernel's own event loop, in short slices with a picture after each: no threads, and controls, Pause
     and other cells get their turn in between. An error pauses the game and is written below the picture.
+
+    While a cell runs, the game stands still and its controls wait, unlike those of other Explorers: it changes its
+    networks, PyTorch's random numbers and the figure that it is drawn on, and a cell that uses one of these at the same
+    time would go wrong, or come out differently each time.
     """
 
+    beside_cells = False
     children: tuple[widgets.Widget, ...]
 
     def __init__(

@@ -79,7 +79,7 @@ class LabelPlayer(Stage):
     @guarded
     def _pin(self, _change: Any = None) -> None:
         self._draw()
-        self.pinned.value = self.picture.value
+        self.pinned.put(self.picture.value, self._describe())
         self.pinned_caption.value = self.caption.value.replace("<b>A</b>", "<b>B</b>")
         self.pinned_box.layout.display = "flex" if self.compare.value else "none"
 

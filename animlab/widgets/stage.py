@@ -11,6 +11,7 @@ from typing import Any
 import ipywidgets as widgets
 import numpy as np
 import torch
+from traitlets import Unicode
 
 from ..animation import to_png
 from ..checks import instance
@@ -176,11 +177,17 @@ class Stage(widgets.VBox):
         return self._write(Path(self.file.value.strip()))
 
     def _draw(self, labels: Labels | None = None) -> None:
-        self.picture.value = to_png(self.model.frames(self.labels() if labels is None else labels)[0])
+        self.picture.put(to_png(self.model.frames(self.labels() if labels is None else labels)[0]), self._describe())
         c = " ".join(f"{slider.value:.2f}" for slider in self.c)
         self.caption.value = (
             f"<div style='line-height:1.5'>{self._head()}d {self.d.value} · z {self.z_name}<br>c {c}</div>"
         )
+
+    def _describe(self) -> str:
+        """The picture in words."""
+        parts = [f"d {self.d.value}, z {self.z_name}"]
+        parts += [f"{slider.description.replace(' · ', ', ')}: {slider.value:.2f}" for slider in self.c]
+        return f"A picture that the model draws: {'; '.join(parts)}."
 
     def _head(self) -> str:
         """What the caption begins with, as HTML."""
@@ -222,8 +229,22 @@ def button(kind: type[widgets.Widget], description: str, icon: str, tip: str) ->
     return kind(description=description, icon=icon, tooltip=tip, layout={"width": width, "flex": "0 0 auto"})
 
 
-def picture_box(css_class: str) -> tuple[widgets.Image, widgets.HTML, widgets.VBox]:
-    image = widgets.Image(format="png", layout={"width": f"{SHOWN}px", "height": f"{SHOWN}px"})
+class Picture(widgets.Image):
+    """A PNG with words for readers who cannot see it, which Image has no place for: as a title they are its name.
+
+    The browser sets the title of what has an empty description. ipywidgets 7.7 shows the picture without words.
+    """
+
+    description = Unicode("").tag(sync=True)
+
+    def put(self, png: bytes, words: str) -> None:
+        """Shows another picture, named by its words, in one message."""
+        with self.hold_sync():
+            self.value, self.tooltip = png, words
+
+
+def picture_box(css_class: str) -> tuple[Picture, widgets.HTML, widgets.VBox]:
+    image = Picture(format="png", layout={"width": f"{SHOWN}px", "height": f"{SHOWN}px"})
     caption = widgets.HTML()
     box = widgets.VBox([image, caption], layout={"width": f"{SHOWN + 8}px"})
     box.add_class(css_class)
