@@ -42,6 +42,20 @@ DRAW = """async labels => {
 }"""
 
 
+# Saves the film, and asks for pictures meanwhile: how long each took, and the whole, in milliseconds.
+FILM = """async () => {
+  const start = performance.now(), waits = [];
+  $('film').click();
+  if (!$('save').disabled) throw new Error('two files at a time');
+  while ($('film').disabled) {
+    const asked = performance.now();
+    await ask('draw', {labels: labelsOf(state)});
+    waits.push(performance.now() - asked);
+  }
+  return [waits, performance.now() - start];
+}"""
+
+
 def lively(generator):
     """With weights that leave no part of the network at its start, where it would do nothing."""
     rng = torch.Generator().manual_seed(1)
@@ -309,6 +323,21 @@ def test_a_damaged_page_says_so(play):
     assert page.locator("#status").inner_text().startswith("This page cannot draw here (")
 
 
+@needs_chromium
+def test_a_page_that_is_come_back_to_begins_anew(play):
+    page = play(model_of())
+    page.locator("summary").click()
+    page.locator("#crisp").check()
+    page.locator("#loop").uncheck()
+    page.locator("#speed").fill("4")
+    page.locator("#compare").select_option("kept")
+    page.goto("about:blank")
+    page.go_back()
+    page.wait_for_selector("body.ready")
+    assert not page.locator("#crisp").is_checked() and page.locator("#loop").is_checked()
+    assert page.locator("#speed").input_value() == "1.5" and page.locator("#compare").input_value() == ""
+
+
 # ---- The composer ----
 
 
@@ -430,16 +459,60 @@ def test_json_is_loaded_and_what_is_none_is_refused(play, tmp_path):
     assert load("{") == "film.json cannot be loaded: it is no JSON."
     assert load("null") == load("[1]") == "film.json cannot be loaded: it is no timeline."
     assert load(other) == "film.json cannot be loaded: it belongs to a model with other labels."
-    twice = content["keys"] * 2
-    for part in ({"seconds": 1e9}, {"seconds": 1}, {"loop": 1}, {"keys": 3}, {"keys": [7]}, {"keys": twice}):
+    assert load(" " * 10_000_001) == "film.json cannot be loaded: it is too large for a timeline."
+    twice, many = content["keys"] * 2, [content["keys"][0] | {"time": k / 1000} for k in range(1001)]
+    damages = [
+        {"seconds": 1e9},
+        {"seconds": 1},
+        {"loop": 1},
+        {"keys": 3},
+        {"keys": [7]},
+        {"keys": twice},
+        {"keys": many},
+    ]
+    for part in damages:
         assert load(json.dumps(content | part)) == "film.json cannot be loaded: it is damaged."
-    for part in ({"d": 3}, {"d": 0.5}, {"c": [0.5]}, {"z": ["0"] * 4}, {"ease": "toString"}, {"time": -1}):
+    for part in (
+        {"d": 3},
+        {"d": 0.5},
+        {"c": [0.5]},
+        {"c": [2e6] * 3},
+        {"z": ["0"] * 4},
+        {"ease": "toString"},
+        {"time": -1},
+    ):
         keys = [content["keys"][0] | part]
         assert load(json.dumps(content | {"keys": keys})) == "film.json cannot be loaded: it is damaged."
     expect(page.locator("#keys option")).to_have_count(2)
 
 
+@needs_chromium
+@pytest.mark.parametrize("size", [(390, 844), (1280, 720)], ids=["phone", "laptop"])
+def test_the_picture_stays_in_sight_while_a_film_is_composed(play, size):
+    page = play(model_of(n_c=5), viewport=dict(zip(("width", "height"), size)))
+    page.locator("summary").click()
+    for name in ("#time", "#set-key", "#run", "#keys", "#delete"):
+        page.locator(name).focus()
+        control, picture = page.locator(name).bounding_box(), page.locator("#picture").bounding_box()
+        assert picture["y"] >= 0 and picture["y"] + picture["height"] <= size[1], name
+        beside = control["x"] >= picture["x"] + picture["width"]
+        assert beside or control["y"] >= picture["y"] + picture["height"], name
+        assert control["y"] + control["height"] <= size[1], name
+
+
 # ---- The GIF ----
+
+
+@needs_chromium
+def test_sliders_move_while_a_film_is_written(play):
+    page = play(model_of())
+    page.locator("summary").click()
+    key_at(page, 0, 0, (0, 0, 0))
+    key_at(page, 2, 1, (1, 1, 1))
+    with page.expect_download():
+        waits, took = page.evaluate(FILM)
+    print(f"a picture waits for at most {max(waits):.0f} ms while a film is written, which takes {took:.0f} ms")
+    assert max(waits) < took / 4
 
 
 @needs_chromium

@@ -1,7 +1,8 @@
 'use strict';
 /* The composer: labels become keys at times, and the way between them a film. Its JSON is that of animlab.Timeline. */
 
-const KIND = 'animlab timeline', LONGEST = 600, FILM_FRAMES = 600;
+const KIND = 'animlab timeline', LONGEST = 600, FARTHEST = 1e6, MOST_KEYS = 1000, MOST_BYTES = 1e7; // as the library has them
+const FILM_FRAMES = 600;
 const EASINGS = {smooth: t => t * t * (3 - 2 * t), linear: t => t, hold: () => 0};
 let timeline = {kind: KIND, space: model.space, seconds: 4, loop: true, keys: []};
 const past = []; // timelines; one that is shown is never changed, but replaced
@@ -50,7 +51,8 @@ function edit(changed) {
 
 /* A parsed file as a timeline; throws a sentence where it is none for this model. */
 function checked(found) {
-  const numbers = (list, n) => Array.isArray(list) && list.length === n && list.every(Number.isFinite);
+  const near = value => Number.isFinite(value) && Math.abs(value) <= FARTHEST;
+  const numbers = (list, n) => Array.isArray(list) && list.length === n && list.every(near);
   const within = (value, most) => Number.isFinite(value) && value >= 0 && value <= most;
   const fits = key => within(key?.time, found.seconds) && Number.isInteger(key.d) && within(key.d, n_d - 1) &&
     numbers(key.c, n_c) && numbers(key.z, n_z) && Object.hasOwn(EASINGS, key.ease);
@@ -59,7 +61,7 @@ function checked(found) {
     throw new Error('it belongs to a model with other labels');
   }
   if (!within(found.seconds, LONGEST) || found.seconds < 0.1 || typeof found.loop !== 'boolean' ||
-    !Array.isArray(found.keys) || !found.keys.every(fits) ||
+    !Array.isArray(found.keys) || found.keys.length > MOST_KEYS || !found.keys.every(fits) ||
     new Set(found.keys.map(key => key.time)).size < found.keys.length) throw new Error('it is damaged');
   return found;
 }
@@ -70,9 +72,7 @@ async function film() {
   const frames = Array.from({length: n}, (_, i) => [labelsAt(i * seconds / (loop ? n : Math.max(1, n - 1)))]);
   const end = i => Math.round(i * seconds * 100 / n); // in hundredths of a second, as GIF has it
   const order = frames.map((_, i) => [i, end(i + 1) - end(i)]);
-  const file = await ask('film', {frames, order}, done => say(`Drawing the GIF: ${Math.round(100 * done)} %`));
-  download(file, `${model.name}-film.gif`);
-  say(`Saved a GIF of ${n} frames, ${(file.size / 1e6).toFixed(1)} MB.`);
+  await saveFilm({frames, order}, `${model.name}-film.gif`);
 }
 
 function run(clock) {
@@ -97,7 +97,9 @@ const needed = task => () => {
 
 for (const name of Object.keys(EASINGS)) $('ease').append(element('option', {value: name, textContent: name}));
 for (const kind of ['input', 'click']) { // what the reader sets is no blend any more, and stops the film
-  document.querySelector('.stage').addEventListener(kind, () => { state.blend = null; halt(); }, true);
+  for (const part of ['.controls', '.actions']) {
+    document.querySelector(part).addEventListener(kind, () => { state.blend = null; halt(); }, true);
+  }
 }
 $('time').addEventListener('input', () => { stop(); halt(); showTime(); });
 $('keys').addEventListener('change', () => { stop(); halt(); $('time').value = $('keys').value; showTime(); });
@@ -125,13 +127,14 @@ $('run').addEventListener('click', needed(() => {
   $('run').textContent = 'Pause the film';
   requestAnimationFrame(run);
 }));
-$('film').addEventListener('click', needed(() => film().catch(error => say(`The GIF could not be made: ${error.message}.`))));
+$('film').addEventListener('click', needed(film));
 $('keep').addEventListener('click', () => {
   download(new Blob([JSON.stringify(timeline, null, 1)], {type: 'application/json'}), `${model.name}-timeline.json`);
 });
 $('open').addEventListener('change', async () => {
   const [file] = $('open').files;
   try {
+    if (file.size > MOST_BYTES) throw new Error('it is too large for a timeline');
     edit(checked(JSON.parse(await file.text())));
     say(`Loaded ${file.name}.`);
   } catch (error) {

@@ -3,17 +3,16 @@
 
 const COLOURS = 256; // of a palette
 
-/* frames: RGBA bytes, width × height each, every pixel shown as times × times. order: which frame comes when, for how
-many hundredths of a second: [[frame, delay], …]. Gives the bytes of the file. */
-function encodeGif(frames, width, height, times, order) {
-  const images = frames.map(pixels => encodeImage(pixels, width, height, times));
+/* images: what encodeImage gave, each of width × height. order: which image comes when, for how many hundredths of a
+second: [[image, delay], …]. Gives the bytes of the file, in parts. */
+function encodeGif(images, width, height, order) {
   const head = [
-    ...text('GIF89a'), ...short(width * times), ...short(height * times), 0x70, 0, 0, // no palette for all frames
+    ...text('GIF89a'), ...short(width), ...short(height), 0x70, 0, 0, // no palette for all images
     0x21, 0xff, 11, ...text('NETSCAPE2.0'), 3, 1, 0, 0, 0, // for ever
   ];
   const parts = [new Uint8Array(head)];
-  for (const [frame, delay] of order) {
-    parts.push(new Uint8Array([0x21, 0xf9, 4, 0x04, ...short(delay), 0, 0]), images[frame]); // each covers the last
+  for (const [image, delay] of order) {
+    parts.push(new Uint8Array([0x21, 0xf9, 4, 0x04, ...short(delay), 0, 0]), images[image]); // each covers the last
   }
   parts.push(new Uint8Array([0x3b]));
   return parts;
@@ -22,6 +21,7 @@ function encodeGif(frames, width, height, times, order) {
 const short = n => [n & 255, n >> 8];
 const text = words => Array.from(words, letter => letter.charCodeAt(0));
 
+/* pixels: RGBA bytes, width × height, every pixel shown as times × times. Takes some hundredths of a second. */
 function encodeImage(pixels, width, height, times) {
   const {palette, indices} = choosePalette(pixels);
   const large = new Uint8Array(width * times * height * times);

@@ -136,6 +136,8 @@ function element(name, properties, ...children) {
 }
 
 function makeControls() {
+  // Else a browser that comes back to the page sets them as they were left, and nothing here knows of it.
+  for (const control of document.querySelectorAll('input, select')) control.autocomplete = 'off';
   for (let d = 0; d < n_d; d++) {
     const radio = element('input', {type: 'radio', name: 'd', value: d, checked: d === 0});
     radio.addEventListener('change', () => { state.d = d; redraw(); });
@@ -252,15 +254,21 @@ async function save() {
   });
   const end = i => Math.round(i * time * 100 / steps); // in hundredths of a second, as GIF has it
   const order = Array.from({length: 2 * steps}, (_, i) => [i <= steps ? i : 2 * steps - i, end(i + 1) - end(i)]);
-  $('save').disabled = true;
+  await saveFilm({frames, order}, `${model.name}-d${shown.d}-c${j}.gif`);
+}
+
+/* One file at a time: frames and order as the worker has them. */
+async function saveFilm(film, name) {
+  const buttons = [$('save'), $('film')];
+  for (const button of buttons) button.disabled = true;
   try {
-    const file = await ask('film', {frames, order}, done => say(`Drawing the GIF: ${Math.round(100 * done)} %`));
-    download(file, `${model.name}-d${shown.d}-c${j}.gif`);
-    say(`Saved a GIF of ${order.length} frames, ${(file.size / 1e6).toFixed(1)} MB.`);
+    const file = await ask('film', film, done => say(`Drawing the GIF: ${Math.round(100 * done)} %`));
+    download(file, name);
+    say(`Saved a GIF of ${film.order.length} frames, ${(file.size / 1e6).toFixed(1)} MB.`);
   } catch (error) {
     say(`The GIF could not be made: ${error.message}.`);
   }
-  $('save').disabled = false;
+  for (const button of buttons) button.disabled = false;
 }
 
 function download(file, name) {

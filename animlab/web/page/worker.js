@@ -18,14 +18,13 @@ const answers = {
 
   /* frames: for each frame the labels of the pictures that stand side by side in it; order as encodeGif has it. */
   async film({id, frames, order}) {
-    const [height, width] = size, all = [];
+    const [height, width] = size, wide = frames[0].length * (width + GAP) - GAP, images = [];
     for (const pictures of frames) {
-      all.push(sideBySide(pictures.map(generate), height, width));
-      postMessage({id, done: all.length / frames.length});
+      images.push(encodeImage(sideBySide(pictures.map(generate), height, width), wide, height, ENLARGED));
+      postMessage({id, done: images.length / frames.length});
       await new Promise(resolve => setTimeout(resolve)); // a slider may be waiting for its picture
     }
-    const wide = frames[0].length * (width + GAP) - GAP;
-    return new Blob(encodeGif(all, wide, height, ENLARGED, order), {type: 'image/gif'});
+    return new Blob(encodeGif(images, wide * ENLARGED, height * ENLARGED, order), {type: 'image/gif'});
   },
 };
 
