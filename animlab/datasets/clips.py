@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from numbers import Real
 
 import numpy as np
 
-from ..checks import real, seed_of
+from ..checks import seed_of, shown
 from .cache import copy_frames
 from .source import Skipped
 
@@ -52,9 +53,10 @@ class Clips:
         seed: the same seed gives the same split.
         """
         seed = seed_of(seed)
-        held_out = real("held_out, the share of clips to test on,", held_out, 0, 1)
-        if held_out in (0, 1):
-            raise ValueError(f"held_out must lie between 0 and 1, got {held_out:g}: nothing to train or to test on.")
+        if not isinstance(held_out, Real) or not 0 < held_out < 1:
+            raise ValueError(
+                f"held_out must lie between 0 and 1 (the share of clips to test on), got {shown(held_out)}"
+            )
         takes, first = np.unique(self.clips["take"], return_index=True)
         if len(takes) < 2:
             raise ValueError(f"cannot split {self!r}: it needs at least two clips that are not copies of each other")
