@@ -1,5 +1,6 @@
 """Sharing a model: pushed to a hub on this machine and fetched again, through the hub's own library; and refusals."""
 
+import json
 import os
 import subprocess
 import sys
@@ -20,14 +21,23 @@ ROOT = Path(__file__).parent.parent
 CARD = {"dataset": "shapes", "preset": "modern", "steps": 12, "seed": 3, "license": "mit"}
 CARD |= {"seen": {"c1": "grows | shrinks <b>"}, "note": "It has seen no squares."}
 
-PUSH = """
-import sys, animlab
-print(animlab.push(animlab.load(sys.argv[1]), sys.argv[2]))
+# Runs what it is sent, a line of JSON [code, arguments] at a time, and answers with what was printed or went wrong.
+WORKER = """
+import contextlib, io, json, sys, traceback
+import animlab
+answers = sys.stdout
+for line in sys.stdin:
+    code, arguments = json.loads(line)
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        try:
+            exec(code, {"animlab": animlab, "arguments": arguments})
+            said = printed.getvalue()
+        except Exception as error:
+            said = traceback.format_exception_only(error)[-1]
+    print(json.dumps(said), file=answers, flush=True)
 """
-LOAD = """
-import sys, animlab
-animlab.save(animlab.load(sys.argv[1]), sys.argv[2])
-"""
+PUSH = "print(animlab.push(animlab.load(arguments[0]), arguments[1]))"
+LOAD = "animlab.save(animlab.load(arguments[0]), arguments[1])"
 
 
 def model_of(**card):
@@ -42,33 +52,42 @@ def server():
         yield server
 
 
-@pytest.fixture
-def process(server, tmp_path):
-    """Runs code with arguments in another process, since the hub's library reads its address once; gives what it
-    prints, or its last line of complaint."""
-    saved = animlab.save(model_of(**CARD), tmp_path / "mine")
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    return animlab.save(model_of(**CARD), tmp_path_factory.mktemp("saved") / "mine")
 
-    def process(code, *args, endpoint=server.address, token=hub_server.TOKEN, offline="0"):
+
+@pytest.fixture(scope="module")
+def process(server, tmp_path_factory):
+    """Runs code in another process, one for each environment, since the hub's library reads its address once; gives
+    the last line of what the code prints, or of its complaint."""
+    home, workers = tmp_path_factory.mktemp("home"), {}
+
+    def process(code, *arguments, endpoint=server.address, token=hub_server.TOKEN, offline="0"):
         own = {
-            "HF_ENDPOINT": endpoint, "HF_TOKEN": token, "HF_HOME": str(tmp_path / "home"), "ANIMLAB_OFFLINE": offline,
+            "HF_ENDPOINT": endpoint, "HF_TOKEN": token, "HF_HOME": str(home), "ANIMLAB_OFFLINE": offline,
             "PYTHONPATH": str(ROOT), "HF_HUB_DISABLE_XET": "1", "NO_PROXY": "127.0.0.1",
         }  # fmt: skip
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
-        result = subprocess.run(
-            [sys.executable, "-c", code, *map(str, args)],
-            env=environment | own, cwd=tmp_path, capture_output=True, text=True, timeout=120,
-        )  # fmt: skip
-        return (result.stdout if result.returncode == 0 else result.stderr).strip().splitlines()[-1:] or [""]
+        if tuple(own.values()) not in workers:
+            others = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+            workers[tuple(own.values())] = subprocess.Popen(
+                [sys.executable, "-c", WORKER], env=others | own, text=True,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+        worker = workers[tuple(own.values())]
+        print(json.dumps([code, [str(each) for each in arguments]]), file=worker.stdin, flush=True)
+        return json.loads(worker.stdout.readline()).strip().splitlines()[-1:] or [""]
 
-    process.saved = saved
-    return process
+    yield process
+    for worker in workers.values():
+        worker.communicate(timeout=60)
 
 
-def test_what_is_pushed_is_loaded_back_to_the_last_bit(process, server, tmp_path):
-    assert process(PUSH, process.saved, "me/my.model") == [f"{server.address}/me/my.model"]
+def test_what_is_pushed_is_loaded_back_to_the_last_bit(process, server, saved, tmp_path):
+    assert process(PUSH, saved, "me/my.model") == [f"{server.address}/me/my.model"]
     assert sorted(server.files["me/my.model"]) == ["README.md", FILE, "sliders.png"]
     assert process(LOAD, "hf://me/my.model", tmp_path / "back") == [""]
-    mine, back = animlab.load(process.saved), animlab.load(tmp_path / "back")
+    mine, back = animlab.load(saved), animlab.load(tmp_path / "back")
     assert back.card == mine.card
     for one, other in ((mine.generator, back.generator), (mine.discriminator, back.discriminator)):
         there = other.state_dict()
@@ -77,7 +96,7 @@ def test_what_is_pushed_is_loaded_back_to_the_last_bit(process, server, tmp_path
     assert np.array_equal(mine.frames(labels), back.frames(labels))
 
     server.files["me/my.model"]["more.txt"] = b"left alone"
-    assert process(PUSH, process.saved, "me/my.model") == [f"{server.address}/me/my.model"]
+    assert process(PUSH, saved, "me/my.model") == [f"{server.address}/me/my.model"]
     assert server.files["me/my.model"]["more.txt"] == b"left alone"
     # what was fetched once is loaded without a network too
     assert process(LOAD, "hf://me/my.model", tmp_path / "again", endpoint="http://127.0.0.1:9", offline="1") == [""]
@@ -103,8 +122,8 @@ def test_the_shipped_cards_become_cards():
         assert "animlab.LabelPlayer(model)" in hub.card(animlab.load(place.parent), f"me/{place.parent.name}")
 
 
-def test_the_picture_has_a_row_for_each_c(process, server, tmp_path):
-    process(PUSH, process.saved, "me/picture")
+def test_the_picture_has_a_row_for_each_c(process, server, saved, tmp_path):
+    process(PUSH, saved, "me/picture")
     (tmp_path / "sliders.png").write_bytes(server.files["me/picture"]["sliders.png"])
     strip = np.asarray(Image.open(tmp_path / "sliders.png"))
     model = model_of(**CARD)
@@ -130,7 +149,8 @@ def test_the_picture_has_a_row_for_each_c(process, server, tmp_path):
     ],
     ids=["absent", "empty", "no checkpoint", "offline", "no network", "push offline", "no token", "not mine", "no way"],
 )  # fmt: skip
-def test_what_fails_is_said_in_one_sentence(process, server, code, args, options, says):
+def test_what_fails_is_said_in_one_sentence(process, server, saved, tmp_path, code, args, options, says):
+    args = [{"mine": saved, "x": tmp_path / "x"}.get(each, each) for each in args]
     server.files |= {"me/empty": {}, "me/bad": {FILE: b"no checkpoint"}}
     (said,) = process(code, *args, **options)
     assert said.startswith(says) and said.endswith(".")
