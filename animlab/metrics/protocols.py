@@ -25,12 +25,21 @@ from .matching import Match, Matcher, left_out_takes, windows
 class AnimationScores:
     """One row of the paper's Tab. 4 or 5, from many animations instead of one.
 
-    psnr (dB) and ssim: each animation against its related ground truth, mean over frames and animations; *_std:
-    standard deviation over animations. fd: `frames` frames, of these animations or of more, against `real_frames` real
-    ones; score: Eq. 10 with it.
-    fd_alone, score_alone: as the paper counts, the few frames of ONE animation against the real ones, mean over
-    animations. fd_alone_std says how far that number depends on which animation it was. animations: how many. matches:
-    where the related ground truth of each begins.
+    Attributes:
+        psnr: of each animation against its related ground truth, in dB, mean over frames and animations.
+        psnr_std: its standard deviation over animations.
+        ssim: of each animation against its related ground truth, mean over frames and animations.
+        ssim_std: its standard deviation over animations.
+        fd: Fréchet distance of `frames` frames, of these animations or of more, from `real_frames` real ones.
+        score: Eq. 10 with psnr, ssim and fd.
+        fd_alone: as in the paper, the distance of the few frames of ONE animation from the real ones, mean over
+            animations.
+        fd_alone_std: its standard deviation over animations, which shows how much it depends on the animation chosen.
+        score_alone: Eq. 10 with psnr, ssim and fd_alone.
+        animations: number of animations.
+        frames: number of drawn frames behind fd.
+        real_frames: number of real frames behind fd and fd_alone.
+        matches: the related ground truth of each animation.
     """
 
     psnr: float
@@ -49,7 +58,18 @@ class AnimationScores:
 
 
 def animation_score(psnr: float, ssim: float, fid: float, alpha: float = 20.0, beta: float = 1.0) -> float:
-    """Eq. 10: s = PSNR + α·SSIM + β / FID; psnr in dB, ssim in [-1, 1], fid above 0. Higher is better."""
+    """Eq. 10, the paper's score of animations: s = PSNR + α·SSIM + β / FID. Higher is better.
+
+    Args:
+        psnr: in dB.
+        ssim: -1 to 1.
+        fid: above 0.
+        alpha: α, the weight of SSIM.
+        beta: β, the weight of 1 / FID.
+
+    Raises:
+        ValueError: fid is not above 0, or a number is NaN.
+    """
     if not fid > 0:
         raise ValueError(f"The animation score divides by FID, which must be above 0, got {fid}.")
     if any(map(math.isnan, (psnr, ssim, alpha, beta))):
@@ -58,21 +78,30 @@ def animation_score(psnr: float, ssim: float, fid: float, alpha: float = 20.0, b
 
 
 class AnimationProtocol:
-    """Scores animations as the paper's Tab. 4 and 5 do, with what these leave open defined.
+    """Scores animations as in the paper's Tab. 4 and 5, with what these leave open defined.
 
-    >>> protocol = AnimationProtocol(clips, "animlab")
-    >>> protocol.score(animations)              # uint8 (Q, T, H, W, C): psnr, ssim, fd, Eq. 10
-    >>> protocol.score(animations[:16], samples=animations)  # the slow search for 16 of them, FD with the frames of all
-    >>> protocol.real(length=10, count=16, samples=200)      # what real clips score against other real clips
+    The related ground truth of an animation is the window of as many real frames with the smallest mean squared error,
+    over all clips and offsets (`Matcher`). Choosing the best of thousands favours vague pictures: judge a row by `real`
+    (a real clip against the best window of OTHER recordings) above it and `noise` below it.
 
-    The related ground truth of an animation is the window of as many real frames that is nearest by mean squared error,
-    over all clips and offsets (`Matcher`). Choosing the best of thousands favours whatever is vague: judge a row by
-    `real` (a real clip against the best window of OTHER recordings) above it and noise below it.
+    Example:
+        >>> protocol = AnimationProtocol(clips, "animlab")
+        >>> protocol.score(animations)              # uint8 (Q, T, H, W, C): psnr, ssim, fd, Eq. 10
+        >>> protocol.score(animations[:16], samples=animations)  # the slow search for 16, FD with the frames of all
+        >>> protocol.real(length=10, count=16, samples=200)      # what real clips score against other real clips
 
-    clips: the real ones. features: what load_features takes, or what it gave; the distance on them is called FID only
-    on Inception's (Features.distance), and Eq. 10 compares only rows made with the same ones. real_frames: how many
-    real frames, drawn at random, FD is held against (7,000 in Tab. 4, 20,000 in Tab. 5); all where the set has fewer.
-    They are looked at a batch at a time; progress shows a bar while they are.
+    Args:
+        clips: the real clips.
+        features: a name for load_features, or what it returned. Only on Inception's is the distance called FID
+            (Features.distance), and Eq. 10 compares only rows with the same features.
+        real_frames: real frames, drawn at random, behind FD (7,000 in Tab. 4, 20,000 in Tab. 5); all if there are
+            fewer. They are processed in batches.
+        seed: seed of the draw, 0 to 2³² - 1.
+        progress: whether to show a progress bar over the real frames.
+
+    Raises:
+        ValueError: A number is out of range, or the features are unknown.
+        TypeError: These are not Clips.
     """
 
     def __init__(
@@ -96,12 +125,20 @@ class AnimationProtocol:
         takes: Sequence[int] | np.ndarray | None = None,
         samples: np.ndarray | None = None,
     ) -> AnimationScores:
-        """The scores of animations, uint8 (Q, T, H, W, C), T at least 2.
+        """Scores animations.
 
-        takes: for each, a recording whose clips are not searched (the one it was taken from). samples: more animations
-        of the same making, (M, T, H, W, C), whose frames alone FD is then made of; None makes it of `animations`. The
-        search takes a while for each animation, and FD needs thousands of frames (notebook 06): 16 of the one and 200
-        of the other do.
+        The search takes a while for each animation, and FD needs thousands of frames (notebook 06): 16 animations and
+        200 samples are enough.
+
+        Args:
+            animations: (Q, T, H, W, C) uint8, T at least 2.
+            takes: for each animation, a recording whose clips are not searched (the one it was taken from); None
+                searches all.
+            samples: (M, T, H, W, C) uint8, more animations made the same way, whose frames alone FD is computed from;
+                None takes those of `animations`.
+
+        Raises:
+            ValueError: Animations or samples have another shape, or `takes` are not Q.
         """
         if animations.ndim != 5 or animations.shape[1] < 2 or not animations.size:
             raise ValueError(f"Animations are uint8 (Q, at least 2 frames, H, W, C), got {animations.shape}.")
@@ -130,23 +167,51 @@ class AnimationProtocol:
         )  # fmt: skip
 
     def real(self, length: int, count: int, samples: int = 0) -> AnimationScores:
-        """Real windows against the best windows of other recordings: what a clip that no model drew scores.
+        """Scores real windows against the best windows of other recordings, as a model would that drew real clips.
 
-        samples: how many windows fd is made of, `count` at least. Its fd is a floor: near-copies of its frames, or
-        they themselves, are among those it is held against.
+        Its fd is a lower bound: the real frames that it is compared with contain near-copies of its frames, or these
+        frames themselves.
+
+        Args:
+            length: frames in a window, at least 2.
+            count: number of windows to match.
+            samples: number of windows that fd is computed from, `count` if that is more.
+
+        Raises:
+            ValueError: No clip is long enough, or no other recording is.
         """
         many, takes = windows(self.clips, length, max(count, samples), np.random.default_rng(self.seed))
         return self.score(many[:count], takes[:count], many)
 
     def noise(self, length: int, count: int, samples: int = 0) -> AnimationScores:
-        """Animations of independent random pixels: what a model that has learned nothing scores. samples: as above."""
+        """Scores animations of independent random pixels: a model that has learned nothing.
+
+        Args:
+            length: frames in an animation, at least 2.
+            count: number of animations to match.
+            samples: number of animations that fd is computed from, `count` if that is more.
+        """
         shape = (max(count, samples), length, *self.clips.frames.shape[1:])
         many = np.random.default_rng(self.seed).integers(0, 256, shape, dtype=np.uint8)
         return self.score(many[:count], samples=many)
 
 
 def random_sweeps(model: Model, length: int, count: int, seed: int = 0) -> np.ndarray:
-    """Animations to score: random z, d and c; one random c_j goes from 0 to 1. uint8 (count, length, H, W, C)."""
+    """Draws animations to score: random z, d and c; one random c_j goes from 0 to 1.
+
+    Args:
+        model: the model that draws.
+        length: frames in an animation, at least 1.
+        count: number of animations, at least 1.
+        seed: seed of the labels, 0 to 2³² - 1.
+
+    Returns:
+        (count, length, H, W, C) uint8.
+
+    Raises:
+        ValueError: A number is out of range.
+        TypeError: This is not a Model.
+    """
     length, count = whole("length", length, 1), whole("count", count, 1)
     offers("random_sweeps takes a Model, such as animlab.load gives", model, "space", "frames")
     space = model.space
@@ -172,14 +237,29 @@ def animation_protocol(
     samples: int = 200,
     progress: bool = False,
 ) -> dict[str, AnimationScores]:
-    """The paper's protocol for one model: rows "model", "real" and "noise" of AnimationProtocol.
+    """The paper's protocol for one model.
 
-    >>> animation_protocol(model, actions, length=10, real_frames=7000)        # as Tab. 4
-    >>> animation_protocol(model, moving_mnist, length=5, real_frames=20_000)  # as Tab. 5
+    Example:
+        >>> animation_protocol(model, actions, length=10, real_frames=7000)        # as Tab. 4
+        >>> animation_protocol(model, moving_mnist, length=5, real_frames=20_000)  # as Tab. 5
 
-    count: how many animations a row's PSNR and SSIM are made of (the paper does not say; it seems to be one).
-    samples: how many its FD is made of, `count` at least. progress: show a bar over the real frames. The same seed
-    gives the same rows.
+    Args:
+        model: the model to score.
+        clips: the real clips.
+        length: frames in an animation, at least 2.
+        count: animations behind a row's PSNR and SSIM (the paper does not say how many; it seems to be one).
+        real_frames: real frames behind FD; all if there are fewer.
+        features: a name for load_features, or what it returned.
+        seed: seed of everything random, 0 to 2³² - 1; the same seed gives the same rows.
+        samples: animations behind a row's FD, `count` if that is more.
+        progress: whether to show a progress bar over the real frames.
+
+    Returns:
+        The rows "model", "real" and "noise" of AnimationProtocol.
+
+    Raises:
+        ValueError: A number is out of range, or no clip is long enough.
+        TypeError: These are not a Model and Clips.
     """
     protocol = AnimationProtocol(clips, features, real_frames, seed, progress)
     drawn = random_sweeps(model, length, max(count, samples), seed)
@@ -192,12 +272,20 @@ def animation_protocol(
 
 @dataclass(frozen=True)
 class InversionScores:
-    """How well held-out real clips were redrawn: means over clips, *_std over clips, one of `reconstructions` each.
+    """How well held-out real clips were redrawn.
 
-    psnr (dB), ssim: redrawn frames against the clip's own. still_psnr, still_ssim: the clip's mean frame, one picture
-    that never moves, against the same: a redrawn clip below it has lost more by its drawing than it gained by its
-    motion. order: how far c goes from frame to frame, over how far it goes through the same frames shuffled: 1 where
-    neighbours in time are strangers in c, towards 0 where c moves smoothly; lower is better; NaN where no c moves.
+    Attributes:
+        psnr: of redrawn frames against the clip's own, in dB, mean over clips.
+        psnr_std: its standard deviation over clips.
+        ssim: of redrawn frames against the clip's own, mean over clips.
+        ssim_std: its standard deviation over clips.
+        still_psnr: the same for the clip's mean frame, a single picture that never moves. A redrawn clip below it has
+            lost more by its drawing than it gained by its motion.
+        still_ssim: the same for SSIM.
+        order: how far c moves from frame to frame, over how far it moves through the same frames shuffled: 1 where
+            neighbours in time are unrelated in c, towards 0 where c moves smoothly; lower is better. NaN where no c
+            moves.
+        reconstructions: the result for each clip.
     """
 
     psnr: float
@@ -211,16 +299,26 @@ class InversionScores:
 
 
 class Inverter(Protocol):
-    """A model that finds by itself what redraws a clip: a ClipGAN of animlab.baselines."""
+    """A model with its own inversion of clips, such as a ClipGAN of animlab.baselines."""
 
     def invert(self, clip: np.ndarray, steps: int = 60, seed: int = 0) -> Reconstruction: ...
 
 
 def inversion_protocol(model: Model | Inverter, clips: np.ndarray, steps: int = 60, seed: int = 0) -> InversionScores:
-    """The stricter protocol: the model has to redraw given clips, uint8 (Q, T, H, W, C), that it was not trained on.
+    """The stricter protocol: the model has to redraw given clips that it was not trained on.
 
-    Nothing is chosen to suit the model: every clip counts, and leaving out whole kinds of motion shows. See `invert`
-    for how labels are found. A ten-frame clip of the actions takes a few seconds on a CPU.
+    Nothing is chosen to suit the model: every clip counts, and a motion that the model cannot draw lowers the score.
+    See `invert` for how labels are found. A ten-frame clip of the actions takes a few seconds on a CPU.
+
+    Args:
+        model: a Model, or a ClipGAN of animlab.baselines.
+        clips: (Q, T, H, W, C) uint8, T at least 3.
+        steps: steps of Adam for each clip, at least 2.
+        seed: seed of the search, 0 to 2³² - 1.
+
+    Raises:
+        ValueError: The clips have another shape or dtype, or a number is out of range.
+        TypeError: The model cannot invert.
     """
     if not isinstance(clips, np.ndarray) or clips.ndim != 5 or not len(clips):
         raise ValueError(f"Clips to redraw must be uint8 (Q, at least 3 frames, H, W, C), got {kind(clips)}.")
@@ -249,7 +347,7 @@ def inversion_protocol(model: Model | Inverter, clips: np.ndarray, steps: int = 
 
 
 def _shuffled_step(found: Inversion, rng: np.random.Generator, times: int = 20) -> float:
-    """Inversion.step of the same labels in random order, mean over `times` orders."""
+    """Inversion.step of the same labels in random order, averaged over `times` orders."""
     labels = found.labels
     orders = [torch.from_numpy(rng.permutation(len(labels))) for _ in range(times)]
     return float(np.mean([replace(found, labels=labels[order]).step for order in orders]))

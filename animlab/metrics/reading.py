@@ -1,4 +1,4 @@
-"""Labels read back off clips: does a reading c'(t) follow a motion, and does it come round again?"""
+"""Labels read off clips: does c'(t) follow a motion, and is it periodic?"""
 
 from __future__ import annotations
 
@@ -7,13 +7,22 @@ from scipy.stats import rankdata
 
 
 def following(read: np.ndarray, factor: np.ndarray, clips: np.ndarray) -> np.ndarray:
-    """How closely each reading follows a factor within each clip: Spearman's ρ, (clips, n), -1 to 1.
+    """How closely each c' follows a factor within each clip: Spearman's ρ.
 
-    >>> _, _, c = model.read(clips.frames)
-    >>> abs(following(c, clips.factors["x"], clips.clips)).max(axis=1)     # the best c of each clip
+    Example:
+        >>> _, _, c = model.read(clips.frames)
+        >>> abs(following(c, clips.factors["x"], clips.clips)).max(axis=1)     # the best c of each clip
 
-    read: (N, n), what was read off each frame; factor: (N,), the true value behind it; clips: one row a clip with
-    "start" and "length". NaN where either does not change within a clip. Raises ValueError where N differs.
+    Args:
+        read: (N, n), what was read off each frame.
+        factor: (N,), its true value.
+        clips: table with a row for each clip, with "start" and "length", such as Clips.clips.
+
+    Returns:
+        (number of clips, n), -1 to 1; NaN where either does not change within a clip.
+
+    Raises:
+        ValueError: `read` and `factor` differ in N.
     """
     if read.ndim != 2 or factor.shape != read.shape[:1]:
         raise ValueError(f"following takes readings (N, n) and a factor (N,), got {read.shape} and {factor.shape}.")
@@ -21,20 +30,34 @@ def following(read: np.ndarray, factor: np.ndarray, clips: np.ndarray) -> np.nda
 
 
 def rows_of(clip: np.void) -> slice:
-    """Where a clip's frames are, given its row of the table."""
+    """The rows of a clip's frames.
+
+    Args:
+        clip: its row of the table, with "start" and "length".
+    """
     return slice(clip["start"], clip["start"] + clip["length"])
 
 
 def recurrence(signal: np.ndarray) -> tuple[float, int]:
-    """How surely a signal comes round again, and after how many steps: (0 to 1, period).
+    """How reliably a signal repeats, and with what period.
 
-    >>> recurrence(np.sin(2 * np.pi * np.arange(60) / 20)[:, None])
-    (1.0, 20)
+    The result is the highest local maximum of the autocorrelation, summed over the components, between its first fall
+    below zero and a lag of 2 T / 3. Of maxima within 0.1 of the highest the first counts, so that a multiple of the
+    period is not taken for it.
 
-    signal: (T, n), for example c' over a clip. The answer is the highest local maximum of the autocorrelation, summed
-    over the n parts, between its first fall below zero and 2 T / 3: 1 for a signal that repeats itself exactly, near 0
-    for noise. Of maxima within 0.1 of the highest the first counts, lest a multiple of the period be taken for it.
-    (0.0, 0) where there is none, as for a single hump, a trend, or fewer than 8 steps.
+    Example:
+        >>> recurrence(np.sin(2 * np.pi * np.arange(60) / 20)[:, None])
+        (1.0, 20)
+
+    Args:
+        signal: (T, n), for example c' over a clip.
+
+    Returns:
+        The autocorrelation, 1 for a signal that repeats exactly and near 0 for noise, and the period in frames. (0.0,
+        0) where there is no maximum, as for a single hump, a trend, or fewer than 8 frames.
+
+    Raises:
+        ValueError: The signal is not (T, n).
     """
     if signal.ndim != 2:
         raise ValueError(f"recurrence takes a signal (T, n), got shape {signal.shape}.")
