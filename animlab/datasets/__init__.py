@@ -1,8 +1,8 @@
 """Data sets by name: `load_dataset("actions")`.
 
-Each set has a loader for the real files and a stand-in that the project renders itself, so every notebook runs
-without a download; "owls" is rendered in any case, and "folder" reads your own pictures and videos. To add a set, write
-a module with a `DATA_SET` (see `source.py`) and name it in `REGISTRY`.
+Each set has a loader for the real files and a synthetic version that the project renders itself, so that every notebook
+runs without a download; "owls" is always rendered, and "folder" reads your own pictures and videos. To add a set, write
+a module with a `DATA_SET` (see `source.py`) and add its name to `REGISTRY`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,11 @@ __all__ = ["REGISTRY", "Clip", "Clips", "DataSet", "SkippedWarning", "Source", "
 
 
 class Registry(UserDict[str, DataSet]):
-    """Data sets by name. A set's module is imported when it is first asked for: some need half of SciPy to draw."""
+    """Data sets by name. A set's module is imported on first use, because some take SciPy along.
+
+    Args:
+        *names: the names; that of the module with a - for each _.
+    """
 
     def __init__(self, *names: str) -> None:
         super().__init__()
@@ -39,34 +43,44 @@ SYNTHETIC = "-synthetic"
 
 
 class StandInWarning(UserWarning):
-    """Rendered frames were loaded because the real ones are not there."""
+    """Synthetic frames were loaded because the real ones were not found."""
 
 
 class SkippedWarning(UserWarning):
-    """Some of your own files could not be read, or not whole."""
+    """Some of your own files could not be read, or not completely."""
 
 
 def load_dataset(
     name: str, root: str | os.PathLike[str] | None = None, progress: bool = True, *, crop: bool = False
 ) -> Clips:
-    """Load a data set by name; prepare it on first use, which takes seconds, or minutes for the largest.
+    """Loads a data set by name. On first use it is prepared, which takes seconds, or minutes for the largest.
 
-    >>> clips = load_dataset("actions")
-    >>> train, test = clips.split(held_out=0.1)
-    >>> mine = load_dataset("folder", root="holiday.zip")       # your own pictures and videos: see `folder.py`
+    Example:
+        >>> clips = load_dataset("actions")
+        >>> train, test = clips.split(held_out=0.1)
+        >>> mine = load_dataset("folder", root="holiday.zip")       # your own pictures and videos: see `folder.py`
 
-    name: a name in `REGISTRY`, or the same with "-synthetic" for the stand-in, which needs no files. A plain name falls
-        back to its stand-in, with a `StandInWarning`, where no real files are found. "folder" reads what is in `root`,
-        has no stand-in, and leaves out what it cannot read, with a `SkippedWarning`.
-    root: the folder with the real files. None looks in `$ANIMLAB_DATA`, then in `data/`; then "actions",
-        "shapes" and "faces3d" are downloaded, once, unless `ANIMLAB_OFFLINE=1`. A stand-in reads no files and takes no
-        notice of root.
-    progress: show a progress bar while the set is prepared.
-    crop: cut the Weizmann videos of "actions" to the person, instead of squeezing the whole picture into a square.
+    Args:
+        name: a name in `REGISTRY`, or the same with "-synthetic" for the synthetic version, which needs no files. A
+            plain name falls back to the synthetic version, with a `StandInWarning`, if no real files are found.
+            "folder" reads what is in `root`, has no synthetic version, and leaves out what it cannot read, with a
+            `SkippedWarning`.
+        root: the folder with the real files. None looks in `$ANIMLAB_DATA`, then in `data/`; after that "actions",
+            "shapes" and "faces3d", and the digits of "moving-mnist", are downloaded, once, unless `ANIMLAB_OFFLINE=1`.
+            A synthetic version reads no files and ignores root.
+        progress: whether to show a progress bar while the set is prepared.
+        crop: whether to crop the Weizmann videos of "actions" to the person, instead of squeezing the whole picture
+            into a square.
 
-    Raises ValueError for an unknown name, for damaged files, and for what is no ordinary file where one should be,
-    FileNotFoundError where `root` holds no such data, another OSError where the disk is full or fails, MemoryError
-    where the memory does not suffice, RuntimeError where a video needs an ffmpeg that is missing or too old.
+    Returns:
+        Frames and the table of clips.
+
+    Raises:
+        ValueError: The name is unknown, or a file is damaged or not a regular file.
+        FileNotFoundError: `root` holds no such data.
+        OSError: The disk is full or fails.
+        MemoryError: There is not enough memory.
+        RuntimeError: A video needs an ffmpeg that is missing or too old.
     """
     plain = name.removesuffix(SYNTHETIC) if isinstance(name, str) else ""
     entry = REGISTRY.get(plain)
@@ -100,7 +114,7 @@ def load_dataset(
 
 
 def _find_in(root: Path, name: str, entry: DataSet, crop: bool) -> Source:
-    """The real files of a set in a folder that the caller named; their absence is an error."""
+    """The real files of a set in a folder that the caller named; FileNotFoundError if there are none."""
     source = entry.find_cropped(root) if crop and entry.find_cropped else entry.find(root)
     if source is None:
         what = "videos to crop" if crop else f"{name!r} data"
@@ -112,7 +126,7 @@ def _find_in(root: Path, name: str, entry: DataSet, crop: bool) -> Source:
 
 
 def _find_anywhere(name: str, entry: DataSet, crop: bool, progress: bool) -> Source | None:
-    """The real files of a set where they usually are, else from the network, else None after a warning."""
+    """The real files of a set from the usual folders, else downloaded, else None after a warning."""
     if entry.synthetic is None:
         raise ValueError(f"load_dataset({name!r}) needs root=…, the path of {entry.expects}")
     chosen = os.environ.get("ANIMLAB_DATA")
@@ -122,7 +136,7 @@ def _find_anywhere(name: str, entry: DataSet, crop: bool, progress: bool) -> Sou
         if source is not None:
             return source
     places = " or ".join(map(str, folders))
-    if crop:  # strips, downloaded or rendered, are no answer to somebody who wants to see the whole person
+    if crop:  # strips, downloaded or rendered, do not show the whole person
         raise FileNotFoundError(f"no videos to crop in {places}: data/README.md says where to get {name!r} as videos")
     reason = ""
     if entry.fetch is not None:

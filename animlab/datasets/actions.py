@@ -1,4 +1,4 @@
-"""Human actions (Weizmann): nine people before a wall who wave, do jumping jacks or bend down.
+"""Human actions (Weizmann): nine people in front of a wall who wave, do jumping jacks or bend down.
 
 Blank et al., "Actions as Space-Time Shapes", ICCV 2005. Read either from the 72 strips that were published with MoCoGAN
 (`actions.zip`, 5,290 frames of 64x64) or from the original .avi files.
@@ -31,8 +31,8 @@ VIDEO_CLASSES = {
     "pjump": "jump in place",
     "side": "gallop sideways",
 }
-# Of cropping. People in the Weizmann videos are half as tall as the picture, and reach a quarter higher.
-MOVED = 30  # levels: above the noise of the coding, below the contrast of clothes and wall
+# For cropping. People in the Weizmann videos are half as tall as the picture, and reach a quarter higher.
+MOVED = 30  # levels: above the noise of the video coding, below the contrast of clothes and wall
 MARGIN = 0.125  # of the extent of the motion, on either side
 TALL = 0.7  # of the height of the picture
 
@@ -40,22 +40,36 @@ VIDEO_NAME = re.compile(r"(?P<person>[a-z]+)_(?P<action>[a-z]+\d?)\.avi", re.IGN
 
 
 def find_actions(root: Path) -> Source | None:
-    """The Weizmann clips in `root`: `actions.zip`, `actions/`, `weizmann/*.avi` or `*.avi`, in this order, or None."""
+    """Finds the Weizmann clips in a folder.
+
+    Args:
+        root: holds `actions.zip`, `actions/`, `weizmann/*.avi` or `*.avi`; the first of these is taken.
+
+    Returns:
+        The clips, or None if there are none.
+    """
     return find_strips(root, "actions", STRIP_CLASSES, _take) or _find_videos(root, _squeezed)
 
 
 def find_cropped_actions(root: Path) -> Source | None:
-    """The Weizmann videos in `root`, `weizmann/*.avi` or `*.avi`, each cut to the square in which its person moves."""
+    """Finds the Weizmann videos in a folder; each is cropped to the square in which its person moves.
+
+    Args:
+        root: holds `weizmann/*.avi` or `*.avi`.
+
+    Returns:
+        The clips, or None if there are none.
+    """
     return _find_videos(root, _cropped)
 
 
 def _take(number: str) -> int | None:
-    """Strips 2k and 2k+1 show the same recording, one the mirror image of the other, pixel for pixel."""
+    """The recording of a strip: strips 2k and 2k+1 show the same one, mirrored pixel for pixel."""
     return int(number) // 2 if number.isdecimal() else None
 
 
 def _find_videos(root: Path, frames_of: Callable[[Path], np.ndarray]) -> Source | None:
-    """Weizmann files called like `daria_wave2.avi`, in `root/weizmann` or in `root`."""
+    """Weizmann files with names such as `daria_wave2.avi`, in `root/weizmann` or in `root`."""
     for folder in (root / "weizmann", root):
         matches = [
             match for match in map(VIDEO_NAME.fullmatch, sorted(path.name for path in folder.glob("*"))) if match
@@ -84,7 +98,7 @@ def _videos(folder: Path, matches: Sequence[re.Match[str]], frames_of: Callable[
 
 
 def _video_class(action: str) -> str:
-    """`wave1` is a class of its own; the digit in `run1`, `run2` only counts the recordings of one person."""
+    """The class of a video: `wave1` is a class; the digit in `run1`, `run2` only counts one person's recordings."""
     return VIDEO_CLASSES.get(action) or VIDEO_CLASSES.get(action.rstrip("0123456789"), action.rstrip("0123456789"))
 
 
@@ -96,14 +110,14 @@ def _squeezed(path: Path) -> np.ndarray:
 
 
 def _cropped(path: Path) -> np.ndarray:
-    """All frames of a video, cut to one square for the whole clip, so that what moves is seen to move."""
+    """All frames of a video, cropped to one square for the whole clip, so that motion stays visible."""
     images = list(_all_images(path, limits.MAX_HELD_PIXELS))
     box = moving_box(np.stack([np.asarray(image) for image in images]))
     return np.stack([to_frame(image, box) for image in images])
 
 
 def _all_images(path: Path, most: int) -> Iterator[Image.Image]:
-    """The frames of a video; ValueError where they are too many, or have more than `most` pixels in all."""
+    """The frames of a video; ValueError if they are too many, or have more than `most` pixels in all."""
     count = pixels = 0
     for image in video_frames(path):
         count, pixels = count + 1, pixels + image.width * image.height
@@ -114,12 +128,18 @@ def _all_images(path: Path, most: int) -> Iterator[Image.Image]:
 
 
 def moving_box(video: np.ndarray) -> tuple[int, int, int, int]:
-    """The square in which somebody moves before a still background: left, upper, right, lower edge in pixels.
+    """The square in which somebody moves in front of a still background.
 
-    video: uint8 (T, H, W, 3). The background is the median over time; what differs from it by more than MOVED levels,
-    in more than a speck, moves. The square goes round all of it, with a margin. It reaches at least TALL of the height
-    of the picture down from the top of the motion, for of somebody who stands and waves only the arms move, and it is
-    never larger than the picture: of a longer way it shows the middle. Without any motion it is the picture's middle.
+    The background is the median over time; what differs from it by more than MOVED levels, in more than a speck, moves.
+    The square contains all of it, with a margin. From the top of the motion it reaches down at least TALL of the
+    picture's height, because of a person who stands and waves only the arms move. It is never larger than the picture:
+    of a longer path it shows the middle. Without any motion it is the middle of the picture.
+
+    Args:
+        video: (T, H, W, 3) uint8.
+
+    Returns:
+        Left, upper, right and lower edge in pixels.
     """
     height, width = video.shape[1:3]
     background = np.median(video[:: max(1, len(video) // 100)], axis=0)

@@ -1,7 +1,7 @@
-"""Zip archives from anywhere, read with care: nothing is unpacked to disk, no header is believed, every limit is named.
+"""Zip archives of unknown origin, read with care: nothing is unpacked to disk, no header trusted, every size limited.
 
-Members are read into memory one at a time. A name that would lead out of a folder is refused even so, because it shows
-that the archive was made to do harm.
+Members are read into memory one at a time. A name that would lead out of a folder is refused all the same, because it
+shows that the archive was made to do harm.
 """
 
 from __future__ import annotations
@@ -31,10 +31,12 @@ METHODS = {9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "XZ", 9
 
 
 class ArchiveError(ValueError):
-    """An archive, or a member of one, that cannot or must not be read.
+    """An archive, or a member of one, cannot or must not be read. The message is "WHERE REASON".
 
-    The message is "WHERE REASON": reason says what is wrong and what to do, where names the archive and the member.
-    momentary: whether it may well be read another time, since the machine failed and not the archive.
+    Args:
+        where: names the archive and the member.
+        reason: what is wrong and what to do.
+        momentary: whether another attempt may succeed, because the machine failed and not the archive.
     """
 
     def __init__(self, where: str, reason: str, momentary: bool = False) -> None:
@@ -43,12 +45,17 @@ class ArchiveError(ValueError):
 
 
 class Archive:
-    """An open zip archive; made by `open_archive`.
+    """An open zip archive, as `open_archive` gives it.
 
-    path: where it lies.
-    members: the names of its files, sorted, with / between folders; folders themselves and the litter that macOS packs
-        (`__MACOSX/`) are left out.
-    refused: members that are never read, name -> the reason in a few words.
+    Attributes:
+        path: the archive.
+        members: the sorted names of its files, with / between folders. Folders themselves and the extra files of macOS
+            (`__MACOSX/`) are left out.
+        refused: members that are never read, name -> the reason in a few words.
+
+    Args:
+        path: the archive.
+        zipped: the same, opened.
     """
 
     def __init__(self, path: Path, zipped: zipfile.ZipFile) -> None:
@@ -63,18 +70,35 @@ class Archive:
         self.members.sort()
 
     def read(self, member: str, limit: int = limits.MAX_MEMBER_BYTES) -> bytes:
-        """The content of one member, at most `limit` bytes; ArchiveError where it is larger, damaged or encrypted."""
+        """The content of one member.
+
+        Args:
+            member: its name.
+            limit: largest size in bytes, unpacked.
+
+        Raises:
+            ArchiveError: The member is larger, damaged or encrypted.
+        """
         buffer = io.BytesIO()
         self.copy(member, buffer, limit)
         return buffer.getvalue()
 
     def copy(self, member: str, target: BinaryIO, limit: int = limits.MAX_MEMBER_BYTES) -> None:
-        """Unpack one member into an open file, a chunk at a time; errors as for `read`."""
+        """Unpacks one member into an open file, a chunk at a time.
+
+        Args:
+            member: its name.
+            target: the file.
+            limit: largest size in bytes, unpacked.
+
+        Raises:
+            ArchiveError: The member is larger, damaged or encrypted.
+        """
         for chunk in self._chunks(member, limit):
             target.write(chunk)  # outside the generator's own try: a full disk is no damaged archive
 
     def where(self, member: str) -> str:
-        """What to call a member in a message: `actions.zip: actions/0/1.jpg`."""
+        """A member's name for a message, such as `actions.zip: actions/0/1.jpg`."""
         return f"{self.path.name}: {member}"
 
     def _chunks(self, member: str, limit: int) -> Iterator[bytes]:
@@ -103,7 +127,7 @@ class Archive:
             raise ArchiveError(where, "is damaged inside the archive: get the archive again") from error
 
     def _check_dictionary(self, where: str, info: zipfile.ZipInfo) -> None:
-        """Look at the memory that LZMA would take, up to 4 GB, before it takes it."""
+        """Checks how much memory LZMA would allocate, up to 4 GB, before it does."""
         packed = copy.copy(info)  # the member as it lies there
         packed.compress_type, packed.file_size = zipfile.ZIP_STORED, info.compress_size
         del packed.CRC
@@ -145,14 +169,21 @@ class Archive:
 
 @contextmanager
 def open_archive(path: Path) -> Iterator[Archive]:
-    """Open a zip archive to read members of it.
+    """Opens a zip archive to read members of it.
 
-    >>> with open_archive(Path("frames.zip")) as archive:
-    ...     contents = [archive.read(member) for member in archive.members]
+    Members that are links, or whose names are absolute, start with a drive letter, contain `..`, are too long or too
+    deep in folders, are listed in `archive.refused`.
 
-    Members that are links, or whose names are absolute, start with a drive letter, climb up with `..`, are too long or
-    lie too deep, land in `archive.refused`. Raises ValueError for what is no ordinary file, ArchiveError (a ValueError)
-    for what is no zip archive, is cut short or lists too many.
+    Example:
+        >>> with open_archive(Path("frames.zip")) as archive:
+        ...     contents = [archive.read(member) for member in archive.members]
+
+    Args:
+        path: the archive.
+
+    Raises:
+        ValueError: This is not a regular file.
+        ArchiveError: This is not a zip archive, is cut short or has too many members.
     """
     check_file(path)
     with open(path, "rb") as file:
@@ -172,7 +203,7 @@ def open_archive(path: Path) -> Iterator[Archive]:
 
 
 def _trouble(error: BaseException) -> str:
-    """What the machine had no success with, in a few words."""
+    """What the machine failed at, in a few words."""
     return f"cannot be read just now ({getattr(error, 'strerror', None) or 'not enough memory'})"
 
 
@@ -181,7 +212,7 @@ class DirectoryTooLarge(Exception):
 
 
 class _LimitedReads(io.BufferedIOBase):
-    """A file that refuses to be read in huge bites.
+    """A file that refuses very large reads.
 
     zipfile reads the list of members in one piece, and an archive of a few hundred MB can list millions. Everything
     else it reads in small pieces, so only that list can be stopped here, before it is parsed.

@@ -32,15 +32,26 @@ READ_ERRORS = (OSError, ValueError, KeyError, TypeError, IndexError, EOFError, N
 
 
 def find_basel(root: Path) -> Path | None:
-    """The model file in `root` (2009 before 2017: the paper's first), or None."""
+    """Finds a Basel Face Model in a folder, the paper's of 2009 before that of 2017.
+
+    Args:
+        root: the folder.
+
+    Returns:
+        The file, or None.
+    """
     return next((root / name for name in (MATLAB_FILE, *HDF5_FILES) if is_file(root / name)), None)
 
 
 def read_basel(path: Path) -> MorphableModel:
-    """The model in one of the published files, on a coarser mesh that suits 64 x 64 pixels.
+    """Reads one of the published models, on a coarser mesh that suits 64 x 64 pixels.
 
-    Raises ValueError, naming the file, where it is damaged or of another layout; ModuleNotFoundError where a 2017 file
-    is there and h5py is not.
+    Args:
+        path: the Matlab file of 2009 or an HDF5 file of 2017.
+
+    Raises:
+        ValueError: The file is damaged or has another layout; the message names it.
+        ModuleNotFoundError: It is a file of 2017, and h5py is not installed.
     """
     check_file(path)
     size = path.stat().st_size
@@ -109,7 +120,7 @@ def _model(
     triangles: np.ndarray,
     expression: np.ndarray | None = None,
 ) -> MorphableModel:
-    """Check that the parts fit each other, and put them together."""
+    """Checks that the parts fit each other, and builds the model from them."""
     if expression is None:
         expression = np.empty((0, *mean.shape), np.float32)
     wrong = [part.shape for part in (identity, tint, expression, colour[None]) if part.shape[1:] != mean.shape]

@@ -1,11 +1,12 @@
-"""Prepare once, then memory-map: every data set becomes one .npy of frames and one .npy table of clips.
+"""Data sets are prepared once, then memory-mapped: each becomes one .npy of frames and one .npy table of clips.
 
 A prepared set is a folder `<name>-<key>` with `frames.npy`, `clips.npy`, `factors.npz` and, where files were left out,
-`skipped.json`. The key is made from the names and the content of the source files, so a changed source is prepared
-anew, and frames are never those of other files that only look alike from outside. Content is read once: a note,
-`notes/<stamp>`, keeps the key under what the file system says of the files, which it says of no others.
+`skipped.json`. The key is a hash of the names and the content of the source files, so that a changed source is prepared
+again and cannot be confused with one that only looks alike from outside. Content is read once: a note, `notes/<stamp>`,
+stores its hash under what the file system reports of the files, which is unique to them.
+
 The folder is written under a temporary name and renamed when it is complete: what exists under its final name is
-whole, however many processes prepare at once and whenever one of them is killed.
+complete, however many processes prepare at once and whenever one of them is killed.
 """
 
 from __future__ import annotations
@@ -30,22 +31,25 @@ from tqdm.auto import tqdm
 from .files import check_file
 from .source import Passing, Skipped, Source
 
-FORMAT = 2  # raise it when what a cache holds changes its meaning: old caches are then left alone
+FORMAT = 2  # increase it when the content of a cache changes its meaning: old caches are then ignored
 UNFINISHED = "unfinished-"
 CHUNK = 1 << 18
 NOTES = "notes"
-# Seconds for which a file has to have been left alone before a note on it is kept: two changes that follow each other
-# at once may bear the same time.
+# Seconds for which a file must be unchanged before a note on it is kept: two changes in quick succession may have the
+# same time stamp.
 SETTLED = 2.0
-NOTED_FROM = 1 << 20  # bytes: to read fewer takes no longer than to look for a note
+NOTED_FROM = 1 << 20  # bytes: reading fewer takes no longer than looking for a note
 ABANDONED_AFTER = 3600.0  # seconds without a write before an unfinished folder counts as left behind
 
 
 class Prepared(NamedTuple):
     """An opened cache.
 
-    frames: (N, 64, 64, C) uint8 read-only memmap. table: the clip table. factors: name -> (N,) array. skipped: what was
-    left out when it was prepared.
+    Attributes:
+        frames: (N, 64, 64, C) uint8, a read-only memory map.
+        table: the table of clips, as in `Clips`.
+        factors: name -> (N,) array.
+        skipped: the files that were left out when it was prepared.
     """
 
     frames: np.ndarray
@@ -55,16 +59,25 @@ class Prepared(NamedTuple):
 
 
 def data_folder() -> Path:
-    """The project's own `data/` folder: beside the package where there is one, else in the working directory."""
+    """The project's `data/` folder: beside the package if it is there, else in the working directory."""
     beside_package = Path(__file__).resolve().parents[2] / "data"
     return beside_package if beside_package.is_dir() else Path.cwd() / "data"
 
 
 def prepared(name: str, source: Source, progress: bool = True) -> Prepared:
-    """Open the prepared frames of `source`, preparing them first where that has not been done yet.
+    """Opens the prepared frames of a source, and prepares them first if necessary.
 
-    They are not kept for the next time where the machine failed over one of the files, or a file has been changed
-    meanwhile. Raises ValueError where one of the files is no ordinary one.
+    They are not kept if the machine failed on one of the files, or if a file has changed meanwhile.
+
+    Args:
+        name: the data set's name.
+        source: its clips and the files that they depend on.
+        progress: whether to show a progress bar.
+
+    Raises:
+        ValueError: One of the files is not a regular file.
+        OSError: The disk is full, or the cache cannot be read back.
+        MemoryError: There is not enough memory.
     """
     stamp = _stamp(source.files)
     key = _key(source, stamp, progress)
@@ -90,9 +103,12 @@ def prepared(name: str, source: Source, progress: bool = True) -> Prepared:
 
 @contextmanager
 def scratch_folder(name: str) -> Iterator[Path]:
-    """A new folder in the cache for work in progress: move out of it what is done, the rest is removed.
+    """A new folder in the cache for unfinished work: move the results out of it, the rest is removed.
 
-    What a killed process leaves of one is removed by later calls.
+    What a killed process leaves behind is removed by later calls.
+
+    Args:
+        name: becomes part of the folder's name.
     """
     folder = writable_folder()
     _remove_abandoned(folder)
@@ -105,9 +121,12 @@ def scratch_folder(name: str) -> Iterator[Path]:
 
 
 def writable_folder() -> Path:
-    """The first cache folder that can be written to, made where it does not exist yet.
+    """The first cache folder that is writable, created if missing.
 
-    `$ANIMLAB_CACHE`, or `cache/` in the project's data folder; where that is read-only, `~/.cache/animlab`.
+    That is `$ANIMLAB_CACHE`, or `cache/` in the project's data folder; where that is read-only, `~/.cache/animlab`.
+
+    Raises:
+        PermissionError: None of them is writable.
     """
     folders = cache_folders()
     for folder in folders:
@@ -122,10 +141,16 @@ def writable_folder() -> Path:
 
 
 def copy_frames(frames: np.ndarray, spans: Sequence[slice]) -> np.ndarray:
-    """Copy some stretches of `frames` side by side into an unnamed temporary file, returned as a read-only memmap.
+    """Copies several ranges of frames into one temporary file without a name, whose space is freed with the array.
 
-    The part of a large set is as large as the set itself, so it goes to disk and not to memory; the file has no name
-    and its space is freed with the array.
+    A part of a large set may be nearly as large as the set, so it goes to disk and not to memory.
+
+    Args:
+        frames: (N, H, W, C) uint8.
+        spans: ranges of rows, in the order of the copy.
+
+    Returns:
+        A read-only memory map of the copy.
     """
     count = sum(span.stop - span.start for span in spans)
     with tempfile.TemporaryFile(dir=writable_folder()) as file, full_disk_is_one_sentence("a part of the frames"):
@@ -136,9 +161,9 @@ def copy_frames(frames: np.ndarray, spans: Sequence[slice]) -> np.ndarray:
 
 
 def _stretches(frames: np.ndarray, spans: Sequence[slice]) -> Iterator[bytes | memoryview]:
-    """The bytes of some stretches of `frames`.
+    """The bytes of several ranges of `frames`.
 
-    Those of a prepared set are read from its file: to fault in the pages of the map costs three times as much.
+    Those of a prepared set are read from its file: page faults in the memory map take three times as long.
     """
     name = getattr(frames, "filename", None)
     if name is None or not os.path.exists(name) or os.path.getsize(name) != frames.offset + frames.nbytes:  # type: ignore[attr-defined]
@@ -153,7 +178,7 @@ def _stretches(frames: np.ndarray, spans: Sequence[slice]) -> Iterator[bytes | m
 
 
 def cache_folders() -> list[Path]:
-    """Where prepared sets and downloads may lie, best first."""
+    """The folders in which prepared sets and downloads may be, in order of preference."""
     chosen = os.environ.get("ANIMLAB_CACHE")
     if chosen:
         return [Path(chosen).expanduser(), _user_cache()]
@@ -166,9 +191,9 @@ def _user_cache() -> Path:
 
 
 def _stamp(files: Sequence[Path]) -> str:
-    """16 hex digits of what the file system says of these files: it says the same of no others, nor of these changed.
+    """16 hex digits of what the file system reports of these files; they differ for other files, and after any change.
 
-    Where frames come from does not count, only what they are; so this is no key, but spares reading all content anew.
+    The frames depend on content alone, so this is not the key; it saves reading all content again.
     """
     seen = []
     for file in map(str, files):
@@ -184,9 +209,9 @@ def _stamp(files: Sequence[Path]) -> str:
 
 
 def _key(source: Source, stamp: str, progress: bool) -> str | None:
-    """16 hex digits that change when a file is added, removed, renamed or has another content, or a setting is another.
+    """16 hex digits that change if a file is added, removed, renamed or changed, or a setting changes.
 
-    None where a file cannot be read.
+    None if a file cannot be read.
     """
     files = [str(file) for file in source.files]
     base = os.path.commonpath([os.path.dirname(file) for file in files])
@@ -207,7 +232,7 @@ def _key(source: Source, stamp: str, progress: bool) -> str | None:
 
 
 def _content_of(files: Sequence[Path], progress: bool) -> str:
-    """The sha256 of the sizes and the content of all files."""
+    """The SHA-256 of the sizes and the content of all files."""
     digest = hashlib.sha256()
     for path in tqdm(files, "looking for changes", unit="file", leave=False, disable=not progress):
         with open(path, "rb", buffering=0) as file:
@@ -218,7 +243,7 @@ def _content_of(files: Sequence[Path], progress: bool) -> str:
 
 
 def _note(stamp: str, content: str) -> None:
-    """Keep the hash of files that have been left alone for a while; a cache that cannot be written goes without."""
+    """Stores the hash of files that have not changed for a while; without a writable cache it is not stored."""
     with suppress(OSError):
         folder = writable_folder() / NOTES
         folder.mkdir(exist_ok=True)
@@ -232,7 +257,7 @@ def _digest(seen: object) -> str:
 
 
 def _open(folder: Path) -> Prepared | None:
-    """The prepared set in `folder`, or None where it is missing or damaged (by a full disk, say)."""
+    """The prepared set in `folder`, or None if it is missing or damaged (by a full disk, say)."""
     try:
         frames = np.load(folder / "frames.npy", mmap_mode="r")
         table = np.load(folder / "clips.npy")
@@ -240,13 +265,13 @@ def _open(folder: Path) -> Prepared | None:
             factors = {name: stored[name] for name in stored.files}
         report = folder / "skipped.json"
         skipped = tuple(Skipped(*pair) for pair in json.loads(report.read_text())) if report.exists() else ()
-    except Exception:  # whatever it is that NumPy, zipfile or json say of it, it is made anew
+    except Exception:  # whatever NumPy, zipfile or json raise: it is prepared again
         return None
     return Prepared(frames, table, factors, skipped)
 
 
 def _write(folder: Path, name: str, source: Source, progress: bool) -> bool:
-    """Stream every clip of `source` into `folder`, one clip at a time in memory; whether nothing failed in passing."""
+    """Streams the clips of `source` into `folder`, one at a time; returns whether no file failed momentarily."""
     rows: list[tuple[int, int, str, int]] = []
     factors: dict[str, list[np.ndarray]] = {}
     skipped: list[Skipped] = []
@@ -290,13 +315,17 @@ def _write_frames(file: BinaryIO, frames: np.ndarray) -> None:
 
 
 def disk_is_full(error: OSError) -> bool:
-    """Whether the disk, or the user's share of it, is used up."""
+    """Whether an error means that the disk, or the user's quota on it, is full."""
     return error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))  # Windows has no EDQUOT
 
 
 @contextmanager
 def full_disk_is_one_sentence(what: str) -> Iterator[None]:
-    """Around writing `what`: a full disk becomes an error that says what to do."""
+    """A context for writing files, in which a full disk raises an OSError that says what to do.
+
+    Args:
+        what: what is being written, for the message.
+    """
     try:
         yield
     except OSError as error:
@@ -307,7 +336,7 @@ def full_disk_is_one_sentence(what: str) -> Iterator[None]:
 
 
 def _publish(unfinished: Path, final: Path) -> Prepared:
-    """Give a complete folder its final name, or take the one that another process finished first."""
+    """Gives a complete folder its final name, or takes the one that another process finished first."""
     for _ in range(2):
         try:
             os.rename(unfinished, final)
@@ -322,7 +351,7 @@ def _publish(unfinished: Path, final: Path) -> Prepared:
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """Delete what a killed process left behind; a folder that is still being written has a fresh frames file."""
+    """Deletes what killed processes left behind; a folder that is still being written has a recent frames file."""
     for left in folder.glob(f"{UNFINISHED}*"):
         try:
             newest = max(entry.stat().st_mtime for entry in [left, *left.iterdir()])

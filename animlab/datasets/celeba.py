@@ -28,7 +28,14 @@ FOLDERS = (FOLDER, f"celeba/{FOLDER}", f"{FOLDER}/{FOLDER}")
 
 
 def find_celeba(root: Path) -> Source | None:
-    """The aligned pictures in `root`, each a clip of one frame: `img_align_celeba.zip` or a folder of that name."""
+    """Finds the aligned pictures in a folder, each a clip of one frame.
+
+    Args:
+        root: holds `img_align_celeba.zip` or a folder of that name.
+
+    Returns:
+        The clips, or None if there are none.
+    """
     for archive in (root / name for name in ARCHIVES):
         if is_file(archive):
             return _packed(archive)
@@ -40,12 +47,20 @@ def find_celeba(root: Path) -> Source | None:
 
 
 def crop_face(content: bytes, where: str) -> np.ndarray:
-    """Cut the middle square out of a picture and scale it, uint8 (64, 64, 3), with antialiasing.
+    """Crops the middle square of a picture and scales it to 64x64 with antialiasing.
 
-    For pictures of the published size the same as torchvision's CenterCrop(178) and Resize(64, BICUBIC) on a PIL image,
+    For pictures of the published size this equals torchvision's CenterCrop(178) and Resize(64, BICUBIC) on a PIL image,
     pixel for pixel.
 
-    content: the bytes of a picture file. where: what to call it when it cannot be read (ValueError).
+    Args:
+        content: the bytes of a picture file.
+        where: the picture's name, for the message.
+
+    Returns:
+        (64, 64, 3) uint8.
+
+    Raises:
+        ValueError: The picture cannot be read.
     """
     try:
         return to_frame(next(pictures_in(content)))

@@ -14,18 +14,20 @@ from .source import Skipped
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Clips:
-    """Frames of many clips, one after the other, and one table row a clip.
+    """The frames of many clips, one after the other, and a table with a row for each clip.
 
-    >>> first = clips.clips[0]
-    >>> clips.frames[first["start"] : first["start"] + first["length"]]      # the first clip, (T, 64, 64, C) uint8
+    Example:
+        >>> first = clips.clips[0]
+        >>> clips.frames[first["start"] : first["start"] + first["length"]]      # the first clip, (T, 64, 64, C) uint8
 
-    frames: uint8 (N, 64, 64, C), values 0 to 255. From `load_dataset` a memory map opened read-only: index it, and only
-        the frames asked for are read from disk.
-    clips: structured array with one row a clip: `start` and `length` (int64, in frames), `class` (str, "" if unknown)
-        and `take` (int64): clips with the same take show the same recording.
-    name: the registered name, "actions" or "actions-synthetic".
-    factors: true values per frame, name -> (N,) array, where the frames were rendered; {} for real data.
-    skipped: the files that were left out, as (name, reason) pairs, where your own folder was read.
+    Args:
+        frames: (N, 64, 64, C) uint8, values 0 to 255. From `load_dataset` a read-only memory map: index it, and only
+            the frames asked for are read from disk.
+        clips: structured array with a row for each clip: `start` and `length` (int64, in frames), `class` (str, "" if
+            unknown) and `take` (int64); clips with the same take show the same recording.
+        name: the registered name, such as "actions" or "actions-synthetic".
+        factors: true values for each frame, name -> (N,) array, if the frames were rendered; {} for real data.
+        skipped: the files that were left out of your own folder, as (name, reason) pairs.
     """
 
     frames: np.ndarray
@@ -35,7 +37,7 @@ class Clips:
     skipped: tuple[Skipped, ...] = ()
 
     def __len__(self) -> int:
-        """Number of frames."""
+        """The number of frames."""
         return len(self.frames)
 
     def __repr__(self) -> str:
@@ -43,14 +45,21 @@ class Clips:
         return f"Clips({self.name!r}: {len(self.clips)} clips, {len(self)} frames of {height}x{width}x{channels})"
 
     def split(self, held_out: float = 0.1, seed: int = 0) -> tuple[Clips, Clips]:
-        """Return (train, test), with about `held_out` of the takes, drawn evenly from every class, in the test part.
+        """Splits the clips into a training and a test part by recording, evenly over the classes.
 
-        Neighbouring frames are near-duplicates, and so are the clips of one take, so whole takes are held out: a
-        split by frame would test on pictures that training has as good as seen. Both parts are copies, on disk (as much
-        again as the set takes), so that their frames lie side by side from 0 on.
+        Neighbouring frames are near-duplicates, and so are the clips of one take, so whole takes are held out: a split
+        by frame would test on pictures that are almost in the training part. Both parts are copies, on disk (together
+        as large as the set), so that their frames are contiguous from 0 on.
 
-        held_out: share of the takes to hold out, between 0 and 1; at least one take lands in either part.
-        seed: the same seed gives the same split.
+        Args:
+            held_out: fraction of the takes to hold out, between 0 and 1; at least one take is in either part.
+            seed: the same seed gives the same split.
+
+        Returns:
+            The training part and the test part.
+
+        Raises:
+            ValueError: held_out is out of range, or there are fewer than two takes.
         """
         seed = seed_of(seed)
         if not isinstance(held_out, Real) or not 0 < held_out < 1:
@@ -69,11 +78,16 @@ class Clips:
         return self.only(~test), self.only(test)
 
     def only(self, keep: np.ndarray) -> Clips:
-        """Some of the clips, their frames copied side by side, on disk.
+        """Selects some of the clips; their frames are copied, on disk.
 
-        >>> bends = clips.only(clips.clips["class"] == "bend")
+        Example:
+            >>> bends = clips.only(clips.clips["class"] == "bend")
 
-        keep: bool, one a clip: which ones. Raises ValueError for another shape or type, and where no clip is left.
+        Args:
+            keep: (number of clips,) bool.
+
+        Raises:
+            ValueError: `keep` has another shape or dtype, or selects no clip.
         """
         keep = np.asarray(keep)
         if keep.dtype != bool or keep.shape != self.clips.shape or not keep.any():

@@ -1,7 +1,7 @@
-"""Single handwritten digits: MNIST from its original IDX files, or a stand-in drawn with strokes.
+"""Single handwritten digits: MNIST from its original IDX files, or synthetic ones drawn with strokes.
 
-LeCun, Cortes and Burges, "The MNIST database of handwritten digits": 60,000 training and 10,000 test pictures of
-28x28. The digits of `moving-mnist` come from here.
+LeCun, Cortes and Burges, "The MNIST database of handwritten digits": 60,000 training and 10,000 test pictures of 28x28.
+The digits of `moving-mnist` come from here.
 """
 
 from __future__ import annotations
@@ -40,26 +40,37 @@ IMAGES, LABELS = b"\0\0\x08\x03", b"\0\0\x08\x01"
 
 
 class IdxPair(NamedTuple):
-    """The two files of one part of MNIST."""
+    """The two files of one part of MNIST.
+
+    Attributes:
+        images: the IDX file of pictures.
+        labels: the IDX file of labels.
+    """
 
     images: Path
     labels: Path
 
 
 def load_digits(root: str | os.PathLike[str] | None = None, progress: bool = True) -> tuple[np.ndarray, np.ndarray]:
-    """Load single digits, MNIST where it is there and drawn ones elsewhere, and what each one is.
+    """Loads single digits with their labels: MNIST if it is available, else synthetic ones.
 
-    >>> images, labels = load_digits()
-    >>> images[labels == 7]                                         # every seven, (about N / 10, 28, 28)
+    Example:
+        >>> images, labels = load_digits()
+        >>> images[labels == 7]                                         # every seven, (about N / 10, 28, 28)
 
-    root: the folder with the IDX files, or with torchvision's `MNIST/raw`. None looks in `$ANIMLAB_DATA`, then in
-        `data/`, then fetches MNIST's test part; where there is no network, these are 10,000 digits of
-        `synthetic_digits`, with a `StandInWarning`.
-    progress: show a progress bar while they are fetched.
+    Args:
+        root: the folder with the IDX files, or with torchvision's `MNIST/raw`. None looks in `$ANIMLAB_DATA`, then in
+            `data/`, then downloads MNIST's test part; without a network it returns 10,000 digits of `synthetic_digits`,
+            with a `StandInWarning`.
+        progress: whether to show a progress bar for the download.
 
-    Returns images, uint8 (N, 28, 28), 0 (paper) to 255 (ink), and labels, int64 (N,), 0 to 9: the training part, then
-    the test part, whichever are there. Raises ValueError for a damaged file, FileNotFoundError where `root` holds no
-    digits or a file of labels is missing.
+    Returns:
+        Images, uint8 (N, 28, 28), 0 (paper) to 255 (ink), and labels, int64 (N,), 0 to 9. The training part comes
+        before the test part, whichever are there.
+
+    Raises:
+        ValueError: A file is damaged.
+        FileNotFoundError: `root` holds no digits, or a file of labels is missing.
     """
     if root is not None:
         pairs = find_digits(Path(root).expanduser())
@@ -91,7 +102,17 @@ def load_digits(root: str | os.PathLike[str] | None = None, progress: bool = Tru
 
 
 def find_digits(root: Path) -> list[IdxPair]:
-    """The parts of MNIST that lie in `root`, training before test; [] where there is none."""
+    """Finds the parts of MNIST in a folder.
+
+    Args:
+        root: the folder.
+
+    Returns:
+        The parts, training before test; [] if there are none.
+
+    Raises:
+        FileNotFoundError: A file of images has no file of labels beside it.
+    """
     for folder in (root / layout for layout in LAYOUTS):
         pairs = []
         for part in PARTS:
@@ -108,12 +129,32 @@ def find_digits(root: Path) -> list[IdxPair]:
 
 
 def fetch_digits(progress: bool = True) -> Path:
-    """A folder with MNIST's test part, fetched on first use; FetchError where that is not possible."""
+    """Downloads MNIST's test part on first use.
+
+    Args:
+        progress: whether to show a progress bar.
+
+    Returns:
+        The folder that holds it.
+
+    Raises:
+        FetchError: It cannot be downloaded.
+    """
     return fetch_files("mnist", PUBLISHED, HASHES, progress)
 
 
 def read_digits(pairs: Sequence[IdxPair]) -> tuple[np.ndarray, np.ndarray]:
-    """Read the pairs that `find_digits` found, one after the other, as `load_digits` returns them."""
+    """Reads parts of MNIST, one after the other.
+
+    Args:
+        pairs: the files, as `find_digits` gives them.
+
+    Returns:
+        Images and labels, as `load_digits` returns them.
+
+    Raises:
+        ValueError: A file is damaged, or two files do not belong together.
+    """
     images, labels = [], []
     for pair in pairs:
         images.append(read_idx(pair.images, IMAGES))
@@ -138,9 +179,17 @@ def read_digits(pairs: Sequence[IdxPair]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_idx(path: Path, magic: bytes) -> np.ndarray:
-    """Read an IDX file of unsigned bytes, plain or gzipped, as uint8 of the shape that its header gives.
+    """Reads an IDX file of unsigned bytes, plain or gzipped.
 
-    magic: the four bytes that it has to begin with. Raises ValueError for any other file, or one of the wrong length.
+    Args:
+        path: the file.
+        magic: the four bytes with which it has to begin.
+
+    Returns:
+        uint8, of the shape that its header gives.
+
+    Raises:
+        ValueError: The file is of another kind, too large, or of the wrong length.
     """
     check_file(path)
     try:

@@ -1,7 +1,7 @@
-"""3-D faces: 40,000 renders of a morphable model, 1,250 clips of 32 frames, as many as the paper makes.
+"""3-D faces: 40,000 renderings of a morphable model, 1,250 clips of 32 frames, as many as in the paper.
 
-The paper renders the Basel Face Model, which everyone must register for; ICT-FaceKit is free to all and has
-expressions by name. Either is drawn by our own renderer.
+The paper renders the Basel Face Model, which requires registration; ICT-FaceKit is free to all and has named
+expressions. Either is drawn by our own renderer.
 """
 
 from __future__ import annotations
@@ -19,7 +19,14 @@ CLIPS, LENGTH = 1250, 32
 
 
 def find_faces3d(root: Path) -> Source | None:
-    """A face model in `root`: Basel 2009, Basel 2017, ICT-FaceKit as a zip or as a folder, in this order, or None."""
+    """Finds a face model in a folder.
+
+    Args:
+        root: holds the Basel model of 2009 or 2017, or ICT-FaceKit as a zip or a folder; the first of these is taken.
+
+    Returns:
+        The clips to render, or None if there is no model.
+    """
     found = basel.find_basel(root)
     if found is not None:
         path = found

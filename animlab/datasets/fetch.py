@@ -1,7 +1,7 @@
-"""Public files fetched once: checked against a known hash, kept in the cache, never half there.
+"""Public files, downloaded once: checked against a known hash, kept in the cache, never half there.
 
-Nothing needs this: without a network, or with `ANIMLAB_OFFLINE=1`, a set falls back to its stand-in. A failed attempt
-costs seconds and is not repeated for some minutes.
+Nothing depends on them: without a network, or with `ANIMLAB_OFFLINE=1`, the synthetic version of a set is used. A
+failed attempt takes seconds and is not repeated for some minutes.
 """
 
 from __future__ import annotations
@@ -24,32 +24,41 @@ from .archives import Archive, open_archive
 from .cache import cache_folders, disk_is_full, scratch_folder, writable_folder
 
 CONNECT_SECONDS = 4.0  # a class behind a firewall waits no longer
-SILENT_SECONDS = 15.0  # without a byte, then an attempt ends
-SLOW_SECONDS, SLOW_BYTES = 30.0, 20_000  # from then on, fewer bytes a second than these end it too
+SILENT_SECONDS = 15.0  # without a byte, after which an attempt ends
+SLOW_SECONDS, SLOW_BYTES = 30.0, 20_000  # after this time, fewer bytes a second end it too
 MAX_BYTES = 512 << 20  # of one download
 RETRY_AFTER = 300.0  # seconds in which an address that failed is not tried again
 _failures: dict[str, tuple[float, str]] = {}  # address -> when it failed, and why
 
 
 class FetchError(OSError):
-    """Files could not be fetched; the message says why, in half a sentence without a full stop."""
+    """Files could not be downloaded; the message says why, in half a sentence without a full stop."""
 
 
 def offline() -> bool:
-    """Whether the environment variable ANIMLAB_OFFLINE forbids fetching: it does unless it is unset, empty or 0."""
+    """Whether the environment variable ANIMLAB_OFFLINE forbids downloads: it does unless it is unset, empty or 0."""
     return os.environ.get("ANIMLAB_OFFLINE", "") not in ("", "0")
 
 
 def fetch_files(name: str, base: str, hashes: Mapping[str, str], progress: bool = True) -> Path:
-    """Fetch files one by one and return the folder that holds them all.
+    """Downloads files one by one.
 
-    >>> fetch_files("faces", "https://example.org/v1", {"FaceXModel/neutral.obj": "9f86d081…"})
+    Files that are already there are not downloaded again, so that an interrupted call continues where it stopped.
 
-    name: of their folder among the downloads. base: the address before the names; hashes: relative name, with / between
-    folders -> sha256 of the content, in hex. Files that are there are not fetched again, so an interrupted call goes on
-    where it stopped.
+    Example:
+        >>> fetch_files("faces", "https://example.org/v1", {"FaceXModel/neutral.obj": "9f86d081…"})
 
-    Raises FetchError where one of them cannot be had.
+    Args:
+        name: of the folder among the downloads.
+        base: the part of the address before the file names.
+        hashes: relative name, with / between folders -> SHA-256 of the content, in hex.
+        progress: whether to show a progress bar.
+
+    Returns:
+        The folder that holds all of them.
+
+    Raises:
+        FetchError: One of them cannot be downloaded.
     """
     folder = _place(name, list(hashes))
     missing = [file for file in hashes if not (folder / file).is_file()]
@@ -65,15 +74,24 @@ def fetch_files(name: str, base: str, hashes: Mapping[str, str], progress: bool 
 def fetch_folders(
     name: str, url: str, wanted: re.Pattern[str], hashes: Mapping[str, str], progress: bool = True
 ) -> Path:
-    """Fetch one zip archive, make a zip of each wanted folder in it, and return the folder that holds these.
+    """Downloads one zip archive and makes a zip of each wanted folder in it.
 
-    For archives that a server packs anew on each request, as GitHub does: their bytes change, their content does not,
-    so it is the content that is checked.
+    It is for archives that a server packs again for each request, as GitHub does: their bytes change, their content
+    does not, so the content is what is checked.
 
-    name: of the folder among the downloads. wanted: matches the members to keep, with a group `folder` (the zip they
-    go to) and a group `name` (what they are called there). hashes: folder -> `content_hash` of its zip.
+    Args:
+        name: of the folder among the downloads.
+        url: address of the archive.
+        wanted: matches the members to keep, with a group `folder` (the zip they go to) and a group `name` (their name
+            in it).
+        hashes: folder -> `content_hash` of its zip.
+        progress: whether to show a progress bar.
 
-    Raises FetchError where it cannot be had.
+    Returns:
+        The folder that holds the zips.
+
+    Raises:
+        FetchError: The archive cannot be downloaded.
     """
     zips = [f"{folder}.zip" for folder in hashes]
     place = _place(name, zips)
@@ -94,7 +112,13 @@ def fetch_folders(
 
 
 def content_hash(archive: Archive) -> str:
-    """sha256, in hex, over the members in order of their names: name, zero byte, length in 8 bytes, content of each."""
+    """The SHA-256 of an archive's content, in hex.
+
+    It is taken over the members, sorted by name: name, a zero byte, the length in 8 bytes (big-endian), content.
+
+    Args:
+        archive: the archive.
+    """
     digest = hashlib.sha256()
     for member in archive.members:
         content = archive.read(member)
@@ -103,7 +127,7 @@ def content_hash(archive: Archive) -> str:
 
 
 def _place(name: str, files: Sequence[str]) -> Path:
-    """The folder of a download: where it is complete already, else where it can be written."""
+    """The folder of a download: where it is already complete, else where it can be written."""
     for folder in cache_folders():
         if all((folder / "downloads" / name / file).is_file() for file in files):
             return folder / "downloads" / name
@@ -118,7 +142,7 @@ def _repack(archive: Archive, folder: str, wanted: re.Pattern[str], target: Path
 
 
 def _download(url: str, folder: Path, sha256: str | None, bar: tqdm | None = None) -> Path:
-    """Fetch one file into a folder; ValueError where its sha256 is another."""
+    """Downloads one file into a folder; ValueError if its SHA-256 differs."""
     import pooch  # takes a tenth of a second to import, and is hardly ever needed
 
     def stream(url: str, target: str, _: object) -> None:
@@ -129,7 +153,7 @@ def _download(url: str, folder: Path, sha256: str | None, bar: tqdm | None = Non
 
 
 def _stream(url: str, target: Path, bar: tqdm | None) -> None:
-    """Write what an address sends to a file; give up on servers that are silent, hopelessly slow or endless."""
+    """Writes what an address sends to a file; gives up on servers that are silent, far too slow or endless."""
     import requests
 
     host, began, received = urlsplit(url).netloc, time.monotonic(), 0
@@ -152,7 +176,7 @@ def _stream(url: str, target: Path, bar: tqdm | None) -> None:
 
 @contextmanager
 def _attempt(address: str) -> Iterator[None]:
-    """Turn whatever goes wrong with an address into a FetchError of one line, and remember it for a while."""
+    """Turns every error with an address into a one-line FetchError, and remembers it for a while."""
     if offline():
         raise FetchError("ANIMLAB_OFFLINE is set")
     when, why = _failures.get(address, (-math.inf, ""))

@@ -1,7 +1,7 @@
-"""Files that somebody else laid there: which may be opened at all, and how much of them is read.
+"""Files of unknown origin: which may be opened at all, and how much of them is read.
 
 A pipe blocks whoever opens it, a device never ends, and links lead anywhere; so no loader opens anything that has not
-been looked at here.
+been checked here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import stat
 from pathlib import Path
 
-# What an OSError says of the machine, and not of the file: tried again, the same file may well be read.
+# Errors that are due to the machine and not to the file: another attempt may succeed.
 MOMENTARY = {
     getattr(errno, name)
     for name in (
@@ -26,14 +26,19 @@ MISSING = "no such file"
 
 
 def is_momentary(error: BaseException) -> bool:
-    """Whether a failure is the machine's, at this moment, and says nothing about the file."""
+    """Whether an error is due to the machine's present state, and says nothing about the file."""
     return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in MOMENTARY)
 
 
 def unsuited(path: Path, inside: Path | None = None) -> str:
-    """Why a file cannot or must not be opened, in a few words; "" for an ordinary file that can be read.
+    """Why a file cannot or must not be opened.
 
-    inside: a folder, resolved, that links must not lead out of.
+    Args:
+        path: the file.
+        inside: a folder, resolved, that links must not lead out of.
+
+    Returns:
+        The reason in a few words; "" for a regular file that can be read.
     """
     try:
         status = path.lstat()
@@ -56,14 +61,14 @@ def unsuited(path: Path, inside: Path | None = None) -> str:
 
 
 def check_file(path: Path) -> None:
-    """ValueError unless a file of a data set is an ordinary one that can be read."""
+    """Raises ValueError unless a file of a data set is a regular file that can be read."""
     reason = unsuited(path)
     if reason:
         raise ValueError(f"{path} cannot be opened ({reason}): put the file itself there, or remove it")
 
 
 def is_file(path: Path) -> bool:
-    """Whether a file of a data set is there; ValueError where something else has its place."""
+    """Whether a file of a data set exists; ValueError if something other than a readable file is in its place."""
     if not os.path.lexists(path):
         return False
     check_file(path)
@@ -71,7 +76,16 @@ def is_file(path: Path) -> bool:
 
 
 def read_file(path: Path, limit: int, what: str) -> bytes:
-    """The content of a file of a data set, at most `limit` bytes. what: it should be, for the message (ValueError)."""
+    """Reads a file of a data set.
+
+    Args:
+        path: the file.
+        limit: largest size in bytes.
+        what: what the file should be, for the message.
+
+    Raises:
+        ValueError: The file is larger, or not a regular file that can be read.
+    """
     check_file(path)
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size

@@ -1,12 +1,14 @@
 """Your own frames: a folder of pictures and videos, a zip of these, or a single file.
 
 What becomes a clip, and of which class:
-- a video, and a picture that moves or has pages (GIF, WebP, APNG, TIFF), is a clip;
+
+- a video, or a picture with several frames or pages (GIF, WebP, APNG, TIFF), is a clip;
 - pictures in a sub-folder whose names differ only by their last number (`0001.png`, `0002.png` …) are the frames of one
   clip, in the order of that number;
-- any other picture is a clip of one frame, and so is every picture that lies directly in the folder.
-The class of a clip is the sub-folder of the first level that it lies in, "" where it lies in none. A zip in which
-everything lies in one folder is read as that folder.
+- any other picture is a clip of one frame, and so is every picture that is directly in the folder.
+
+The class of a clip is the first-level sub-folder that it is in, "" if it is in none. A zip in which everything is in
+one folder is read as that folder.
 
 What cannot be read is left out and reported; nothing is executed, unpacked or followed out of the folder.
 """
@@ -34,10 +36,14 @@ LITTER = {"thumbs.db", "desktop.ini", "__macosx"}  # passed over without a word,
 
 
 def find_folder(root: Path) -> Source:
-    """Everything readable in a folder, a zip or a file.
+    """Finds everything readable in a folder, a zip or a file.
 
-    Raises FileNotFoundError where there is no such thing, ValueError where it holds nothing that can be read or more
-    than `limits` allow.
+    Args:
+        root: the folder, zip or file.
+
+    Raises:
+        FileNotFoundError: It does not exist.
+        ValueError: It holds nothing that can be read, or more than `limits` allow.
     """
     if not root.exists():
         raise FileNotFoundError(f"there is no {os.fspath(root)!r}: root names a folder of pictures or videos, or a zip")
@@ -74,7 +80,12 @@ def find_folder(root: Path) -> Source:
 
 
 def describe(skipped: Sequence[Skipped], most: int = 3) -> str:
-    """What was left out in one line: the first few names with their reasons."""
+    """Says in one line what was left out.
+
+    Args:
+        skipped: the files, with reasons.
+        most: how many of them are named.
+    """
     shown = [f"{_shortened(_printable(name))} ({reason})" for name, reason in skipped[:most]]
     more = f" and {len(skipped) - most:,} more" if len(skipped) > most else ""
     return ", ".join(shown) + more
@@ -86,7 +97,7 @@ def _nothing(root: Path, skipped: Sequence[Skipped]) -> str:
 
 
 def _printable(name: str) -> str:
-    """A name on one line, whatever is in it."""
+    """A name on one line, with unprintable characters escaped."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in name)
 
 
@@ -98,7 +109,7 @@ def _shortened(name: str, most: int = 100) -> str:
 
 
 def natural(name: str) -> tuple[list[tuple[int, str]], str]:
-    """Sorting key that puts `frame10.png` after `frame9.png`."""
+    """A sorting key that puts `frame10.png` after `frame9.png`."""
     parts = re.split(r"([0-9]+)", name.casefold())  # text and numbers take turns
     numbers = [digits.lstrip("0") for digits in parts]  # compared by length first: int() refuses very long ones
     keys = [(len(digits), digits) if at % 2 else (0, part) for at, (part, digits) in enumerate(zip(parts, numbers))]
@@ -106,7 +117,7 @@ def natural(name: str) -> tuple[list[tuple[int, str]], str]:
 
 
 def _clips_of(names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    """Sort files, which come in natural order, into clips: (class, names) of each."""
+    """Groups files, which come in natural order, into clips: (class, names) of each."""
     numbered: dict[tuple[str, ...], list[str]] = {}
     for name in names:
         path = PurePosixPath(name)
@@ -120,7 +131,7 @@ def _clips_of(names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
 
 
 def _class_of(folder: str) -> str:
-    """A folder's name as that of a class; of a long one the beginning, and a number that tells it from others."""
+    """A folder's name as the name of a class; a long one is cut and gets a number that distinguishes it from others."""
     name = _printable(folder)
     if len(name) <= limits.MAX_CLASS:
         return name
@@ -129,7 +140,7 @@ def _class_of(folder: str) -> str:
 
 
 def _read_clip(place: _Place, members: Sequence[str], label: str, take: int, room: int) -> Iterator[Clip | Skipped]:
-    """Read the files of one clip; long sequences come in pieces of one take, so that memory stays small."""
+    """Reads the files of one clip; long sequences come in pieces of one take, so that memory stays small."""
     stills: list[np.ndarray] = []
     for name in members:
         if room <= 0:
@@ -174,7 +185,7 @@ class _Place(ABC):
 
     @abstractmethod
     def opened(self) -> AbstractContextManager[object]:
-        """Around all calls of `frames`."""
+        """A context for all calls of `frames`."""
 
     @abstractmethod
     def frames(self, name: str) -> tuple[np.ndarray, str]:
@@ -287,7 +298,7 @@ def _is_litter(name: str) -> bool:
 
 
 def _unsuited(name: str) -> str:
-    """Why a file is not even opened, judged by its name; "" where it is."""
+    """Why a file is not even opened, judged by its name; "" if it is."""
     suffix = PurePosixPath(name).suffix.lower()
     if suffix in picture_suffixes() or suffix in VIDEO_SUFFIXES:
         return ""

@@ -102,9 +102,16 @@ HASHES = {
 
 
 def ict_files(root: Path) -> tuple[Path, ...]:
-    """The files that hold the model in `root`, `ict_facekit.zip` or a folder `FaceXModel/`; none where it is absent.
+    """Finds the files of the model in a folder.
 
-    Raises ValueError where the folder lacks one of them.
+    Args:
+        root: holds `ict_facekit.zip` or a folder `FaceXModel/`.
+
+    Returns:
+        The files; none if there is no model.
+
+    Raises:
+        ValueError: One of the files in the folder is missing.
     """
     if is_file(root / ARCHIVE):
         return (root / ARCHIVE,)
@@ -118,15 +125,29 @@ def ict_files(root: Path) -> tuple[Path, ...]:
 
 
 def fetch_ict(progress: bool = True) -> Path:
-    """A folder that holds `FaceXModel/`, fetched from the public repository (84 MB) on first use."""
+    """Downloads the model from its public repository (84 MB) on first use.
+
+    Args:
+        progress: whether to show a progress bar.
+
+    Returns:
+        A folder that holds `FaceXModel/`.
+
+    Raises:
+        FetchError: It cannot be downloaded.
+    """
     hashes = {f"{FOLDER}/{name}": sha256 for name, sha256 in HASHES.items()}
     return fetch_files("ict-facekit", PUBLISHED, hashes, progress)
 
 
 def read_ict(root: Path) -> MorphableModel:
-    """The model from `ict_facekit.zip` or `FaceXModel/` in `root`; the archive is read in place, nothing is unpacked.
+    """Reads the model; an archive is read in place, and nothing is unpacked to disk.
 
-    Raises ValueError, naming the file, where one is missing, damaged or of another mesh.
+    Args:
+        root: holds `ict_facekit.zip` or a folder `FaceXModel/`.
+
+    Raises:
+        ValueError: A file is missing, damaged or of another mesh; the message names it.
     """
     packed = root / ARCHIVE
     if not is_file(packed):
@@ -144,7 +165,7 @@ def _read_member(archive: Archive, name: str) -> bytes:
 
 
 def _build(read: Callable[[str], bytes], where: str) -> MorphableModel:
-    """Put the model together from its files. read: name -> content. where: the folder, for error messages."""
+    """Builds the model from its files. read: name -> content. where: the folder, for error messages."""
     mean, triangles = read_obj(read(NEUTRAL), f"{where}/{NEUTRAL}")
     if len(mean) != VERTICES:
         raise ValueError(f"{where}/{NEUTRAL} has {len(mean)} vertices, but ICT-FaceKit has {VERTICES}: get it again")

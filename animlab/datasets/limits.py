@@ -1,7 +1,7 @@
-"""What a data set may ask of the machine: every limit of the loaders, in one place.
+"""How much a data set may demand of the machine: every limit of the loaders, in one place.
 
-Each is far above what honest data need, and low enough that a file made to do harm, or laid there by mistake, costs
-seconds and some hundred megabytes at most. What lies beyond is refused, or left out with a word, before it is decoded.
+Each is far above what honest data need, and low enough that a file made to do harm, or there by mistake, costs seconds
+and some hundred megabytes at most. What exceeds it is refused, or left out with a message, before it is decoded.
 """
 
 from __future__ import annotations

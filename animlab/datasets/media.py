@@ -1,7 +1,7 @@
 """Pictures and videos of any kind, size and origin, turned into frames of 64x64.
 
-Everything here takes files from strangers: the kind of a file is found from its content and fixed before a decoder
-sees the rest, every size is looked at before anything is decoded, and whatever goes wrong is a `MediaError`.
+The files may come from strangers: the kind of a file is found from its content and fixed before a decoder sees the
+rest, every size is checked before anything is decoded, and every failure is a `MediaError`.
 """
 
 from __future__ import annotations
@@ -35,9 +35,11 @@ UNKNOWN_WHITE = "its samples have 32 bits, and nothing says which value is white
 
 
 class MediaError(ValueError):
-    """A file that gives no frames; the message, which is the reason too, says why without the file's name.
+    """A file gives no frames; the message says why, without the file's name.
 
-    momentary: whether it may well be read another time, since the machine failed and not the file.
+    Args:
+        reason: the message.
+        momentary: whether another attempt may succeed, because the machine failed and not the file.
     """
 
     def __init__(self, reason: str, momentary: bool = False) -> None:
@@ -51,7 +53,7 @@ class MediaError(ValueError):
 
 @cache
 def picture_suffixes() -> frozenset[str]:
-    """Endings of the names of pictures that can be read, in lower case: .png, .jpg …"""
+    """The file suffixes of pictures that can be read, in lower case: .png, .jpg …"""
     known = Image.registered_extensions().items()
     return frozenset(suffix for suffix, kind in known if kind in PICTURE_FORMATS)
 
@@ -63,10 +65,19 @@ def _formats() -> tuple[str, ...]:
 
 
 def frames_of(images: Iterable[Image.Image]) -> tuple[np.ndarray, str]:
-    """Gather the images of one file: frames, uint8 (T, 64, 64, 3), and what was left out, "" for nothing.
+    """Collects the images of one file as frames.
 
-    At most limits.MAX_FRAMES are taken, fewer of very large ones, and where a file is damaged in the middle, those
-    before the damage. Raises MediaError where there is none.
+    At most limits.MAX_FRAMES are taken, fewer of very large ones, and only those before the damage if a file is damaged
+    in the middle.
+
+    Args:
+        images: the images, as `pictures_in` or `video_frames` gives them.
+
+    Returns:
+        Frames, uint8 (T, 64, 64, 3), and what was left out, "" for nothing.
+
+    Raises:
+        MediaError: There are no frames.
     """
     frames: list[np.ndarray] = []
     pixels = 0
@@ -88,10 +99,19 @@ def frames_of(images: Iterable[Image.Image]) -> tuple[np.ndarray, str]:
 
 
 def to_frame(image: Image.Image, box: tuple[int, int, int, int] | None = None) -> np.ndarray:
-    """A square of an image, scaled to uint8 (64, 64, 3) with antialiasing (Pillow's bicubic filter).
+    """Crops a square from an image and scales it with antialiasing (Pillow's bicubic filter).
 
-    box: left, upper, right and lower edge of the square in pixels; None takes the largest in the middle. Transparent
-    parts become white, as on paper; of 16-bit grey, 65535 becomes 255.
+    Transparent parts become white, as on paper; of 16-bit grey, 65535 becomes 255.
+
+    Args:
+        image: an image of any mode that has a known white.
+        box: left, upper, right and lower edge of the square in pixels; None takes the largest in the middle.
+
+    Returns:
+        (64, 64, 3) uint8.
+
+    Raises:
+        MediaError: The image is smaller than 8x8, or its colours cannot be converted.
     """
     least = limits.MIN_SIDE
     if min(image.size) < least:
@@ -109,7 +129,7 @@ def to_frame(image: Image.Image, box: tuple[int, int, int, int] | None = None) -
 
 
 def _with_eight_bits(image: Image.Image) -> Image.Image:
-    """The same picture as L, RGB, or RGBA where any of it is transparent."""
+    """The same picture as L, RGB, or RGBA if any of it is transparent."""
     if image.mode == "F" or image.mode.startswith("I"):
         return _scaled_down(image)
     see_through = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
@@ -125,7 +145,7 @@ def _with_eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _scaled_down(image: Image.Image) -> Image.Image:
-    """Grey of more than 8 bits as L, 65535 becoming 255; a band at a time, for such pictures may be very large."""
+    """Grey of more than 8 bits as L, 65535 becoming 255; a band at a time, because such pictures may be very large."""
     if image.mode == "F":
         raise MediaError(UNKNOWN_WHITE)
     grey = Image.new("L", image.size)
@@ -138,17 +158,22 @@ def _scaled_down(image: Image.Image) -> Image.Image:
 
 
 def pictures_in(content: bytes) -> Iterator[Image.Image]:
-    """Decode a picture file, upright: one image, or those of an animation (GIF, WebP, APNG) or of many pages (TIFF).
+    """Decodes a picture file, upright: one image, or those of an animation (GIF, WebP, APNG) or of all pages (TIFF).
 
-    Their pixels in all are limited, those of few bytes more than those of many: a header can promise any size. The
-    pictures are not converted yet, and each is to be used before the next is asked for. A large JPEG may come at a
-    half, a quarter or an eighth of its size, never smaller than 512 pixels, which changes a 64x64 frame by a level or
-    two. Raises MediaError.
+    Their total number of pixels is limited, and more strictly for small files: a header can claim any size. The images
+    are not converted yet, and each has to be used before the next is asked for. A large JPEG may come at a half, a
+    quarter or an eighth of its size, never smaller than 512 pixels, which changes a 64x64 frame by a level or two.
+
+    Args:
+        content: the bytes of the file.
+
+    Raises:
+        MediaError: The file is damaged, too large, or not a picture.
     """
     if not content:
         raise MediaError("empty (0 bytes)")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what Pillow has to say about odd headers helps nobody
+        warnings.simplefilter("ignore")  # Pillow's warnings about odd headers help nobody
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             image = Image.open(io.BytesIO(content), formats=_formats())
@@ -199,9 +224,14 @@ def _picture_error(error: Exception, otherwise: str) -> MediaError:
 
 
 def video_frames(path: Path) -> Iterator[Image.Image]:
-    """Decode a video file, upright, every stored frame once however long it is shown.
+    """Decodes a video file, upright; every stored frame comes once, however long it is shown.
 
-    Raises MediaError, and RuntimeError where ffmpeg itself is missing or too old.
+    Args:
+        path: the file.
+
+    Raises:
+        MediaError: The file is damaged, too large, or not a video.
+        RuntimeError: ffmpeg is missing or too old.
     """
     import imageio_ffmpeg  # type: ignore[import-untyped]  # takes a while to import, and brings ffmpeg along
 
@@ -238,7 +268,7 @@ def video_frames(path: Path) -> Iterator[Image.Image]:
 
 
 def _next_frame(stream: IO[bytes]) -> Image.Image | None:
-    """The next frame in a stream of PPM pictures; None at its end, be it in the middle of a frame."""
+    """The next frame in a stream of PPM pictures; None at its end, even in the middle of a frame."""
     header = [stream.readline(64) for _ in range(3)]  # P6, width and height, 255
     if header[0] != b"P6\n" or not re.fullmatch(rb"\d+ \d+\n", header[1]):
         return None
@@ -250,7 +280,7 @@ def _next_frame(stream: IO[bytes]) -> Image.Image | None:
 
 
 def _judge(code: int, complaints: str, seen: int) -> None:
-    """What ffmpeg's end means. Damage after the first frame means nothing: those before it are what there is to see."""
+    """Interprets how ffmpeg ended. Damage after the first frame is no error: the frames before it are used."""
     if "Unrecognized option" in complaints:
         raise RuntimeError(FFMPEG_NEEDED)
     if code < 0 or "Cannot allocate memory" in complaints or "Resource temporarily unavailable" in complaints:
@@ -263,9 +293,9 @@ def _judge(code: int, complaints: str, seen: int) -> None:
 
 
 def _video_format(path: Path) -> str:
-    """What ffmpeg calls the format that a file begins like.
+    """ffmpeg's name of the format that a file begins with.
 
-    It is told, for left to guess it also plays lists of names, which may be those of other files and of addresses.
+    ffmpeg is told it, because if left to guess it also plays playlists, which may name other files and addresses.
     """
     with open(path, "rb") as file:
         head = file.read(12)

@@ -1,7 +1,7 @@
 """2D shapes: a circle or a square of one colour that moves over black, 8,000 clips of 32 frames.
 
 Tulyakov et al., "MoCoGAN: Decomposing Motion and Content for Video Generation", CVPR 2018, published as `shapes.zip`.
-The two class folders hold two kinds of motion, and both hold circles and squares.
+The two class folders hold two kinds of motion, and both contain circles and squares.
 """
 
 from __future__ import annotations
@@ -16,7 +16,14 @@ STRIP_CLASSES = {"0": "up", "1": "left"}
 
 
 def find_shapes(root: Path) -> Source | None:
-    """The strips in `root`: `shapes.zip` or a folder `shapes/`, or None."""
+    """Finds the strips in a folder.
+
+    Args:
+        root: holds `shapes.zip` or a folder `shapes/`.
+
+    Returns:
+        The clips, or None if there are none.
+    """
     return find_strips(root, "shapes", STRIP_CLASSES)
 
 

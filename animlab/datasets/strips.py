@@ -1,6 +1,6 @@
-"""Clips stored as strips: one picture a clip, its 64x64 frames side by side, in a .zip or a folder.
+"""Clips stored as strips: one picture for each clip, its 64x64 frames side by side, in a .zip or a folder.
 
-Both sets published with MoCoGAN come like this, as `<name>/<class>/<id>.jpg` or `.png`.
+Both sets published with MoCoGAN have this form, as `<name>/<class>/<id>.jpg` or `.png`.
 """
 
 from __future__ import annotations
@@ -33,17 +33,36 @@ HASHES = {
 
 
 def fetch_strips(progress: bool = True) -> Path:
-    """A folder with `actions.zip` and `shapes.zip`, fetched from MoCoGAN's repository (some 50 MB) on first use."""
+    """Downloads the two sets from MoCoGAN's repository (some 50 MB) on first use.
+
+    Args:
+        progress: whether to show a progress bar.
+
+    Returns:
+        A folder with `actions.zip` and `shapes.zip`.
+
+    Raises:
+        FetchError: They cannot be downloaded.
+    """
     return fetch_folders("mocogan", PUBLISHED, MEMBERS, HASHES, progress)
 
 
 def find_strips(
     root: Path, name: str, labels: Mapping[str, str], take: Callable[[str], int | None] | None = None
 ) -> Source | None:
-    """Look in `root` for `<name>.zip`, then for a folder `<name>/`, of strips; None where there is neither.
+    """Finds strips in a folder, in `<name>.zip` or else in `<name>/`.
 
-    labels: class folder -> class name; a folder that is not listed keeps its own name.
-    take: file name without its ending -> number of the recording, where several strips show the same one.
+    Args:
+        root: the folder.
+        name: of the set.
+        labels: class folder -> class name; a folder that is not listed keeps its name.
+        take: file name without its suffix -> number of the recording, if several strips show the same one.
+
+    Returns:
+        The clips, or None if there are none.
+
+    Raises:
+        ValueError: The zip holds no strips.
     """
     pattern = re.compile(rf"{name}/(?P<folder>[\w-]+)/(?P<id>\w+)\.(?:jpe?g|png)")
     archive = root / f"{name}.zip"
@@ -68,9 +87,17 @@ def find_strips(
 
 
 def cut_strip(content: bytes, where: str) -> np.ndarray:
-    """Cut the picture in `content` (the bytes of a JPEG or PNG file) into frames, uint8 (T, 64, 64, 3).
+    """Cuts a strip into frames.
 
-    where: what to call the file when it turns out to be no picture, or no strip (ValueError).
+    Args:
+        content: the bytes of a JPEG or PNG file.
+        where: the file's name, for the message.
+
+    Returns:
+        (T, 64, 64, 3) uint8.
+
+    Raises:
+        ValueError: This is not a picture, or not a strip.
     """
     damaged = f"{where} cannot be read as a picture ({len(content)} bytes, damaged or cut short): get the file again"
     try:
@@ -94,12 +121,12 @@ def cut_strip(content: bytes, where: str) -> np.ndarray:
 
 
 def _matches(pattern: re.Pattern[str], names: Iterable[str]) -> list[re.Match[str]]:
-    """The names that are strips, in order; everything else (notes, thumbnails, `__MACOSX/`) is passed over."""
+    """The names that are strips, in order; everything else (notes, thumbnails, `__MACOSX/`) is ignored."""
     return [match for match in map(pattern.fullmatch, sorted(names)) if match]
 
 
 def _contents(root: Path, archive: Path, matches: Sequence[re.Match[str]]) -> Iterator[tuple[bytes, str]]:
-    """Yield the bytes of each strip, and what to call it in an error message."""
+    """Yields the bytes of each strip, and its name for an error message."""
     if not is_file(archive):
         for match in matches:
             path = root / match.string

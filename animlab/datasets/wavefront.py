@@ -1,4 +1,4 @@
-"""Reading meshes from Wavefront .obj files, as far as a morphable model needs them: vertices and faces."""
+"""Reads meshes from Wavefront .obj files, as far as a morphable model needs them: vertices and faces."""
 
 from __future__ import annotations
 
@@ -8,10 +8,20 @@ import numpy as np
 
 
 def read_obj(content: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
-    """Read a Wavefront .obj: vertices (V, 3) float32 and triangles (F, 3) int64, in the file's order.
+    """Reads a Wavefront .obj file.
 
-    Polygons become fans of triangles. Texture and normal indices, groups and materials are passed over; negative
-    indices count back from the last vertex. where: what to call the file when it is damaged (ValueError).
+    Polygons become fans of triangles. Texture and normal indices, groups and materials are ignored; negative indices
+    count back from the last vertex.
+
+    Args:
+        content: the bytes of the file.
+        where: the file's name, for the message.
+
+    Returns:
+        Vertices (V, 3) float32 and triangles (F, 3) int64, in the file's order.
+
+    Raises:
+        ValueError: The file is damaged or incomplete.
     """
     rows = content.splitlines()
     points = [row.split()[1:4] for row in rows if row.startswith(b"v ")]  # after these, some programs write colours
