@@ -1,14 +1,15 @@
-"""The layers of both networks as a CPU with bf16 arithmetic runs them fastest: same weights, same results to rounding.
+"""The layers of both networks in the form that a CPU with bf16 arithmetic runs fastest: same results, up to rounding.
 
-`use_fused_layers` gives the layers of a network another forward, for where they train under autocast; everywhere else,
-and in everything else, the state dict too, they stay what they were. What is lost without it, on the paper's networks:
+`use_fused_layers` gives the layers of a network another forward, which they use when they train under autocast;
+everywhere else, and in everything else, the state dict included, they stay as they were. What is lost without it, on
+the paper's networks:
 
 - pictures have 3 channels, and oneDNN writes those at a tenth of its rate: `to_few` makes them from 12;
-- the bias gradient of a transposed convolution takes PyTorch longer than the rest of the layer's backward;
-- the gradient that comes out of a flat layer lies in memory channel by channel, and PyTorch's leaky ReLU takes thirty
-  times as long where its two inputs lie differently;
-- autocast makes a bf16 copy of every large weight anew for each pass and an fp32 copy of every gradient: here `Linear`
-  keeps its copy, which `Adam` renews, block by block, while it has the weight at hand anyway;
+- PyTorch takes longer for the bias gradient of a transposed convolution than for the rest of the layer's backward;
+- the gradient that comes out of a flat layer is stored channel by channel, and PyTorch's leaky ReLU takes thirty times
+  as long if its two inputs have different memory layouts;
+- autocast makes a new bf16 copy of every large weight for each pass and an fp32 copy of every gradient: here `Linear`
+  keeps its copy, which `Adam` updates, block by block, while the weight is in the cache anyway;
 - spectral normalisation reads the 8192 × 1024 weight in fp32 three times a pass, and writes σ's part of its gradient.
 
 Nothing here can be differentiated twice: gradient penalties need the plain layers.
@@ -31,7 +32,16 @@ FEW = 4  # channels
 
 
 def use_fused_layers(net: nn.Module, lr: float, betas: tuple[float, float]) -> Adam:
-    """Makes a network fast in training on the CPU under autocast, and gives back the optimiser that it needs for it."""
+    """Makes a network fast to train on the CPU under autocast.
+
+    Args:
+        net: the network; its layers are changed in place.
+        lr: Adam's learning rate.
+        betas: Adam's β₁ and β₂.
+
+    Returns:
+        The optimiser that such a network needs.
+    """
     for module in net.modules():
         if not isinstance(module, nn.Linear) or module.weight.numel() >= LARGE:
             module.__class__ = FAST.get(type(module), type(module))  # same parameters and buffers, another forward
@@ -85,9 +95,17 @@ class Convolution(torch.autograd.Function):
 
 
 def to_few(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """conv_transpose2d(x, weight, bias, stride=2, padding=1), kernel 4, for few output channels C.
+    """conv_transpose2d with kernel 4, stride 2 and padding 1, for few output channels C.
 
-    As a kernel of 2 and stride 1 that makes 4C channels, one for each place in a 2×2 block of the larger picture.
+    It is computed with kernel 2 and stride 1 to 4C channels, one for each place in a 2×2 block of the larger picture.
+
+    Args:
+        x: (N, n, H, W).
+        weight: (n, C, 4, 4).
+        bias: (C,), or None.
+
+    Returns:
+        (N, C, 2H, 2W).
     """
     n, c = weight.shape[:2]
     places = weight.reshape(n, c, 2, 2, 2, 2).permute(0, 3, 5, 1, 2, 4).reshape(n, 4 * c, 2, 2)
@@ -113,7 +131,12 @@ class _Flattened(torch.autograd.Function):
 
 
 class Linear(nn.Linear):
-    """A large linear layer. weight16: its weight in bf16, which gets the gradient, in bf16, in the weight's place."""
+    """A large linear layer that keeps a bf16 copy of its weight.
+
+    Attributes:
+        weight16: the copy, which gets the gradient, in bf16, instead of the weight.
+        version: the version of the weight that weight16 is a copy of.
+    """
 
     weight16: Tensor
     version = -1  # of the weight that weight16 is a copy of
@@ -124,7 +147,7 @@ class Linear(nn.Linear):
         return F.linear(x, self.copied(), self.bias)  # autocast leaves bf16 as it is
 
     def copied(self) -> Tensor:
-        """The weight in bf16, made anew where something else than Adam has changed it; frozen where the weight is."""
+        """The weight in bf16, copied again if something other than Adam has changed it; frozen if the weight is."""
         if self.weight._version != self.version:
             self.weight16 = self.weight.detach().to(torch.bfloat16).requires_grad_()
             self.version = self.weight._version
@@ -156,9 +179,9 @@ class Spectral(networks.Spectral):
 
 
 class Divided(torch.autograd.Function):
-    """x Wᵀ / σ, where σ = uᵀWv is the largest singular value of W: its gradient to W is u vᵀ.
+    """x Wᵀ / σ, where σ = uᵀWv is the largest singular value of W, with gradient u vᵀ with respect to W.
 
-    dW = gᵀx / σ - s u vᵀ with s = Σ g·y / σ: one matrix product, if (-s u, v) joins the rows of (g / σ, x).
+    dW = gᵀx / σ - s u vᵀ with s = Σ g·y / σ: one matrix product, if (-s u, v) is appended to the rows of (g / σ, x).
     """
 
     @staticmethod
@@ -196,8 +219,13 @@ def _training_in_bf16(x: Tensor) -> bool:
 class Adam(torch.optim.Adam):
     """Fused Adam over a network's parameters, where a large layer's gradient is that of its bf16 copy.
 
-    Block by block, it makes that gradient fp32, takes the step and renews the copy. What a block needs stays in the
-    cache meanwhile, so that memory is read and written hardly more often than for the step alone.
+    Block by block, it converts that gradient to fp32, takes the step and updates the copy. A block stays in the cache
+    meanwhile, so that memory is read and written hardly more often than for the step alone.
+
+    Args:
+        net: the network, after `use_fused_layers`.
+        lr: learning rate.
+        betas: β₁ and β₂.
     """
 
     def __init__(self, net: nn.Module, lr: float, betas: tuple[float, float]) -> None:
@@ -211,7 +239,7 @@ class Adam(torch.optim.Adam):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """One step on every parameter that has a gradient."""
+        """Takes one step on every parameter that has a gradient."""
         (group,) = self.param_groups
         beta1, beta2 = group["betas"]
         how = {"lr": group["lr"], "beta1": beta1, "beta2": beta2, "eps": group["eps"]}
@@ -231,7 +259,7 @@ class Adam(torch.optim.Adam):
             layer.version = weight._version
 
     def _counted(self, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """A weight's two moments and its number of steps, this one among them."""
+        """A weight's two moments and its number of steps, including this one."""
         state = self.state[weight]
         if not state:
             state |= {"step": torch.zeros(()), "exp_avg": torch.zeros_like(weight)}

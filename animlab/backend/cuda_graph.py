@@ -7,16 +7,20 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-WARM_UP = 3  # steps before the capture, in which libraries choose kernels and optimisers make their moments
+WARM_UP = 3  # steps before the capture, in which libraries choose kernels and optimisers allocate their moments
 
 
 class CUDAGraphStep:
-    """A step that is called as it is WARM_UP times, then captured once and replayed from there on.
+    """A training step that is run normally WARM_UP times, then captured once and replayed from then on.
 
-    step: takes nothing and gives a tensor. It may not wait for the GPU, and finds what it works on at the same place
-    each time: weights, moments, counters and frames are changed in place. Python in it runs no more after the capture.
-    rng: the generator, on the GPU, that it draws its random numbers with. optimizers: those that it steps.
     See "CUDA Graphs" in PyTorch's notes on CUDA semantics.
+
+    Args:
+        step: takes no arguments and returns a tensor. It must not wait for the GPU, and all that it works on must stay
+            at the same address: weights, moments, counters and frames are changed in place. Its Python code does not
+            run again after the capture.
+        rng: the generator, on the GPU, from which it draws its random numbers.
+        optimizers: those that it steps.
     """
 
     def __init__(
@@ -28,7 +32,7 @@ class CUDAGraphStep:
         self.result = torch.empty(0)
 
     def __call__(self) -> Tensor:
-        """One step; its result is the caller's to keep."""
+        """Runs one step; returns a copy of its result."""
         self.calls += 1
         with torch.cuda.device(self.rng.device):
             if self.calls <= WARM_UP:  # on the stream of the capture, to which autograd ties each weight's gradient

@@ -1,4 +1,4 @@
-"""What the machine offers: devices, the precision that it multiplies fast, memory that it need not fetch anew."""
+"""What the machine offers: its devices, the precision that it multiplies natively, and memory that is reused."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ Precision = Literal["auto", "bf16", "fp32"]
 
 
 def find_device(device: str | torch.device) -> torch.device:
-    """The device of that name; ValueError where there is none here."""
+    """Checks that a device can be used here.
+
+    Args:
+        device: a device, or its name.
+
+    Raises:
+        ValueError: There is no such device here.
+    """
     try:
         found = torch.device(device)
         torch.zeros(1, device=found).item()
@@ -29,7 +36,19 @@ def find_device(device: str | torch.device) -> torch.device:
 
 
 def choose_precision(precision: Precision, device: torch.device) -> str:
-    """bf16 where the machine multiplies it natively (some processors only emulate it, slowly), else fp32."""
+    """The precision to train in.
+
+    Args:
+        precision: "bf16", "fp32", or "auto": bf16 if the hardware multiplies it natively (some processors only emulate
+            it, slowly), else fp32.
+        device: where training runs.
+
+    Returns:
+        "bf16" or "fp32".
+
+    Raises:
+        ValueError: The precision is another word.
+    """
     if precision not in get_args(Precision):
         raise ValueError(f"No precision is named {precision!r}; there are {', '.join(map(repr, get_args(Precision)))}.")
     if precision != "auto":
@@ -42,7 +61,11 @@ def choose_precision(precision: Precision, device: torch.device) -> str:
 
 @contextmanager
 def memory_errors(say: Callable[[], str]) -> Iterator[None]:
-    """Out of memory, which torch reports in several ways, as a MemoryError with one sentence, which `say` makes."""
+    """A context in which running out of memory, which torch reports in several ways, raises a MemoryError.
+
+    Args:
+        say: makes the message.
+    """
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -55,8 +78,9 @@ def memory_errors(say: Callable[[], str]) -> Iterator[None]:
 def keep_freed_memory() -> None:
     """Tells glibc to keep large freed buffers for the next step.
 
-    It would hand those of 32 MB and more, such as the largest layers' gradients, back to the system after each use, and
-    page them in anew at the next: a fifth of a step of the full nets. Other C libraries have no mallopt and go without.
+    It would return those of 32 MB and more, such as the gradients of the largest layers, to the system after each use,
+    and page them in again for the next: a fifth of a step of the full networks. Other C libraries have no mallopt, and
+    nothing changes.
     """
     with suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt

@@ -1,10 +1,10 @@
-"""One training run over several processes: each takes a part of every batch, and together they step as one.
+"""One training run on several processes: each takes a part of every batch, and together they step as one.
 
-Accelerate starts the processes (`accelerate launch`, `notebook_launcher`), chooses the device and talks between them.
-Ours is what keeps the result that of one process with the whole batch: all draw the same random numbers for the whole
-batch and keep every count-th row; gradients are averaged before each optimiser step; batch norm sees the whole batch.
-Rows are dealt out in turn, so that the two halves of a batch, which the label views and the label pairs rely on, are
-halves for each process too.
+Accelerate starts the processes (`accelerate launch`, `notebook_launcher`), chooses the device and communicates between
+them. This module makes the result that of one process with the whole batch: all draw the same random numbers for the
+whole batch and keep every count-th row; gradients are averaged before each optimiser step; batch norm sees the whole
+batch. Rows are dealt out in turn, so that the two halves of a batch, which the label views and the label pairs rely on,
+are halves for each process too.
 """
 
 from __future__ import annotations
@@ -18,13 +18,18 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from .device import find_device
 
-# The threads that a process has computed with are not there in its fork, which would wait for them for ever.
+# The threads with which a process has computed do not exist in its fork, which would wait for them for ever.
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 def reduce(value: Tensor, reduction: str) -> Tensor:
-    """The "sum" or "mean" of a tensor over all processes."""
+    """Reduces a tensor over all processes.
+
+    Args:
+        value: this process's tensor.
+        reduction: "sum" or "mean".
+    """
     from accelerate.utils import reduce as over_all
 
     return over_all(value, reduction)
@@ -32,7 +37,13 @@ def reduce(value: Tensor, reduction: str) -> Tensor:
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among those that train together. index: 0 to count - 1; device: what this one computes on."""
+    """This process among those that train together.
+
+    Args:
+        count: number of processes.
+        index: of this one, 0 to count - 1.
+        device: what this one computes on.
+    """
 
     count: int
     index: int
@@ -40,7 +51,14 @@ class Processes:
 
     @classmethod
     def here(cls, device: str | None = None) -> Processes:
-        """What Accelerate found: one process, or those that its launcher has started."""
+        """The processes as Accelerate finds them: one, or those that its launcher has started.
+
+        Args:
+            device: a torch device; None takes a CUDA GPU if there is one, else the CPU.
+
+        Raises:
+            ValueError: The device cannot be used here.
+        """
         from accelerate import PartialState  # here, because it takes a second to import
 
         if PartialState._shared_state and PartialState().num_processes != int(os.environ.get("WORLD_SIZE", 1)):
@@ -51,21 +69,34 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this is the one that writes files and shows progress."""
+        """Whether this is the process that writes files and shows progress."""
         return self.index == 0
 
     @property
     def rows(self) -> slice:
-        """The rows of a whole batch that are this process's part."""
+        """The rows of a whole batch that this process takes."""
         return slice(self.index, None, self.count)
 
     def rand(self, n: int, *shape: int, generator: torch.Generator | None = None) -> Tensor:
-        """This process's n rows of count · n rows of U(0, 1) numbers, drawn alike in all processes."""
+        """This process's part of random numbers that all processes draw alike.
+
+        Args:
+            n: rows for this process.
+            *shape: the other dimensions.
+            generator: source of randomness, in the same state in all processes.
+
+        Returns:
+            (n, …), U(0, 1).
+        """
         device = None if generator is None else generator.device
         return torch.rand(n * self.count, *shape, generator=generator, device=device)[self.rows]
 
     def synchronize(self, *trained: tuple[nn.Module, torch.optim.Optimizer]) -> None:
-        """Make networks and their optimisers count the whole batch."""
+        """Makes networks and optimisers take the whole batch into account: batch norms and gradients are shared.
+
+        Args:
+            *trained: each network with its optimiser.
+        """
         if self.count == 1:
             return
         for net, optimizer in trained:
@@ -76,18 +107,18 @@ class Processes:
             optimizer.register_step_pre_hook(_average_gradients)
 
     def mean(self, values: Tensor) -> Tensor:
-        """The mean of `values` over all processes."""
+        """The mean of a tensor over all processes."""
         return reduce(values, "mean") if self.count > 1 else values
 
     def any(self, flag: bool) -> bool:
-        """Whether any process says so: all must stop at the same step, or those that go on wait for ever."""
+        """Whether the flag is set in any process: all must stop at the same step, or the others wait for ever."""
         if self.count == 1:
             return flag
         return bool(reduce(torch.tensor(float(flag), device=self.device), "sum") > 0)
 
 
 def _average_gradients(optimizer: torch.optim.Optimizer, *_: object) -> None:
-    """Average what this optimiser is about to step on over all processes, in one message."""
+    """Averages over all processes, in one message, the gradients that this optimiser is about to use."""
     gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
     joined = reduce(torch.cat([gradient.flatten() for gradient in gradients]), "mean")
     for gradient, part in zip(gradients, joined.split([gradient.numel() for gradient in gradients])):
@@ -109,8 +140,11 @@ class _Sum(torch.autograd.Function):
 class JointBatchNorm(_BatchNorm):
     """Batch norm with the mean and variance of the batches of all processes together.
 
-    What nn.SyncBatchNorm does, which needs CUDA; this one also runs on the CPU, where the tests are, and twice
-    differentiably, as gradient penalties need. processes: how many there are.
+    It does what nn.SyncBatchNorm does, which needs CUDA; this one also runs on the CPU, where the tests run, and can be
+    differentiated twice, as gradient penalties require.
+
+    Attributes:
+        processes: number of processes.
     """
 
     processes: int
@@ -133,4 +167,4 @@ class JointBatchNorm(_BatchNorm):
         return (normal * self.weight.view(shape) + self.bias.view(shape)).to(x.dtype)
 
     def _check_input_dim(self, input: Tensor) -> None:
-        """Takes what BatchNorm1d and BatchNorm2d take."""
+        """Accepts what BatchNorm1d and BatchNorm2d accept."""

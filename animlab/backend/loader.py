@@ -1,4 +1,4 @@
-"""Where a step's real frames come from: memory, a file too large for it, or the GPU's own memory."""
+"""Loaders of real frames: from memory, from a file too large for it, or from the GPU's own memory."""
 
 from __future__ import annotations
 
@@ -10,15 +10,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-CHUNK = 4096  # frames that go to the GPU at a time, 50 MB: a memory map is not read into memory as a whole
+CHUNK = 4096  # frames copied to the GPU at a time, 50 MB, so that a memory map is not read into memory as a whole
 
 
 def loader_for(
     frames: np.ndarray, rng: torch.Generator, seed: int, batch: int, part: slice = slice(None)
 ) -> MemmapLoader:
-    """The loader that fits where `rng` draws: MemmapLoader on the CPU; on a GPU DeviceLoader, or PrefetchLoader.
+    """The loader that suits a device: MemmapLoader on the CPU; on a GPU DeviceLoader, or PrefetchLoader for large data.
 
-    frames: (N, 64, 64, C) uint8, in memory or a memory map. batch: frames a step; part: this process's rows of them.
+    Args:
+        frames: (N, 64, 64, C) uint8, in memory or a memory map.
+        rng: draws the rows, on the device that trains.
+        seed: seed of the run, for PrefetchLoader.
+        batch: frames per step, of all processes together.
+        part: the rows of a batch that this process takes.
     """
     if rng.device.type != "cuda":
         return MemmapLoader(frames, rng, seed, batch, part)
@@ -27,7 +32,15 @@ def loader_for(
 
 
 class MemmapLoader:
-    """Random frames out of memory or a memory map; their rows are drawn with `rng`."""
+    """Loads random frames from memory or a memory map.
+
+    Args:
+        frames: (N, 64, 64, C) uint8.
+        rng: draws the rows.
+        seed: seed of the run, which only PrefetchLoader uses.
+        batch: frames per step, of all processes together.
+        part: the rows of a batch that this process takes.
+    """
 
     def __init__(
         self, frames: np.ndarray, rng: torch.Generator, seed: int, batch: int, part: slice = slice(None)
@@ -35,10 +48,14 @@ class MemmapLoader:
         self.frames, self.rng, self.seed, self.batch, self.part = frames, rng, seed, batch, part
 
     def prepare(self, step: int) -> None:
-        """What step `step` needs that cannot be captured in a CUDA graph: here nothing."""
+        """Prepares what a step needs and a CUDA graph cannot capture: here nothing.
+
+        Args:
+            step: number of the step, from 1.
+        """
 
     def take(self) -> Tensor:
-        """This process's part of a random batch, (n, 64, 64, C) uint8, a fresh one at each call."""
+        """This process's part of a new random batch, (n, 64, 64, C) uint8."""
         return torch.from_numpy(gather(self.frames, self._rows().cpu().numpy()))
 
     def _rows(self) -> Tensor:
@@ -47,7 +64,15 @@ class MemmapLoader:
 
 
 class DeviceLoader(MemmapLoader):
-    """All frames lie on the device, which draws the rows as well: nothing comes from outside during a step."""
+    """Keeps all frames on the device, which draws the rows as well, so that a step transfers nothing.
+
+    Args:
+        frames: (N, 64, 64, C) uint8, copied to rng's device.
+        rng: draws the rows.
+        seed: has no effect.
+        batch: frames per step, of all processes together.
+        part: the rows of a batch that this process takes.
+    """
 
     def __init__(
         self, frames: np.ndarray, rng: torch.Generator, seed: int, batch: int, part: slice = slice(None)
@@ -63,9 +88,16 @@ class DeviceLoader(MemmapLoader):
 
 
 class PrefetchLoader(MemmapLoader):
-    """Frames go to the device batch by batch, into one buffer, while it still computes the step before.
+    """Copies each batch to the device, into one buffer, while the step before is still running.
 
-    The rows depend on the seed and the step alone: numbers drawn on the device could only be known by waiting for it.
+    The rows depend only on the seed and the step: to know numbers drawn on the device, one would have to wait for it.
+
+    Args:
+        frames: (N, 64, 64, C) uint8.
+        rng: gives the device.
+        seed: seed of the run.
+        batch: frames per step, of all processes together.
+        part: the rows of a batch that this process takes.
     """
 
     def __init__(
@@ -76,11 +108,15 @@ class PrefetchLoader(MemmapLoader):
         self.buffer = torch.empty(shape, dtype=torch.uint8, device=rng.device)
 
     def prepare(self, step: int) -> None:
-        """Sends the batch of step `step` on its way."""
+        """Starts to copy a step's batch to the device.
+
+        Args:
+            step: number of the step, from 1.
+        """
         rows = np.random.default_rng((self.seed % 2**63, step)).integers(len(self.frames), size=self.batch)[self.part]
         batch = torch.from_numpy(gather(self.frames, rows))
         if self.buffer.device.type == "cuda":
-            batch = batch.pin_memory()  # what a copy that nobody waits for needs
+            batch = batch.pin_memory()  # which an asynchronous copy needs
         self.buffer.copy_(batch, non_blocking=True)
 
     def take(self) -> Tensor:
@@ -88,9 +124,16 @@ class PrefetchLoader(MemmapLoader):
 
 
 def gather(frames: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """frames[rows], a copy; the system is told at once which parts of a memory map that will read.
+    """A copy of chosen frames; of a memory map, the system is told first which parts will be read.
 
-    It then fetches them from the disk side by side instead of one after the other, which is six times faster.
+    It then reads them from disk in parallel instead of one after the other, which is six times faster.
+
+    Args:
+        frames: (N, H, W, C) uint8.
+        rows: (n,) indices.
+
+    Returns:
+        (n, H, W, C) uint8.
     """
     if isinstance(frames, np.memmap) and hasattr(mmap, "MADV_WILLNEED"):
         with suppress(OSError, AttributeError):

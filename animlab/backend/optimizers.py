@@ -1,4 +1,4 @@
-"""What an optimiser remembers of its weights, as tensors for a checkpoint, and back."""
+"""The state of an optimiser as tensors for a checkpoint, and back."""
 
 from __future__ import annotations
 
@@ -6,18 +6,33 @@ import torch
 from torch import Tensor
 from torch.optim import Adam
 
-# What Adam and RMSprop keep of each weight.
+# The state that Adam (True) and RMSprop (False) keep of each weight.
 REMEMBERED = {True: {"step", "exp_avg", "exp_avg_sq"}, False: {"step", "square_avg"}}
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """What an optimiser with one group remembers of each weight, by the weight's number and the moment's name."""
+    """The state that an optimiser keeps of each weight.
+
+    Args:
+        optimizer: an optimiser with one parameter group.
+
+    Returns:
+        The tensors, by number of the weight and name of the moment, such as "3.exp_avg".
+    """
     remembered = optimizer.state_dict()["state"]
     return {f"{i}.{name}": value for i, moments in remembered.items() for name, value in moments.items()}
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Gives back to an optimiser what `optimizer_tensors` took; ValueError where that is not all of it."""
+    """Restores the state of an optimiser.
+
+    Args:
+        optimizer: an Adam or RMSprop with one parameter group.
+        tensors: as `optimizer_tensors` gave them.
+
+    Raises:
+        ValueError: Some of the state is missing.
+    """
     weights = optimizer.param_groups[0]["params"]
     state: dict[int, dict[str, Tensor]] = {i: {} for i in range(len(weights))}
     for key, value in tensors.items():

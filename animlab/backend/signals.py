@@ -1,4 +1,4 @@
-"""Signals that ask a run for its end: Ctrl-C, a batch system, a closed terminal."""
+"""Signals that ask a run to end: Ctrl-C, a batch system, a closed terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from contextlib import contextmanager
 
 @contextmanager
 def interrupts() -> Iterator[Callable[[], bool]]:
-    """A signal asks for an end after the step in hand: no half-done step is saved; a second one is immediate."""
+    """A context in which a signal ends a run after the current step, so that no half-done step is saved.
+
+    A second signal interrupts at once. SIGTERM and SIGHUP are raised again when the context ends.
+
+    Yields:
+        A function that says whether a signal has come; outside the main thread, where signals cannot be caught, it says
+        no.
+    """
     asked: list[int] = []
 
     def ask(signum: int, frame: object) -> None:

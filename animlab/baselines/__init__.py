@@ -1,10 +1,11 @@
-"""The models that the paper compares itself with, rebuilt from their papers: MoCoGAN (Tab. 4) and TGAN (Tab. 5).
+"""The models that the paper compares with, rebuilt from their papers: MoCoGAN (Tab. 4) and TGAN (Tab. 5).
 
->>> run = animlab.baselines.fit(clips, model="mocogan", steps=2000, seed=0, out="runs/mocogan")
->>> run.model.animate(frames=16, seed=3)                       # (16, 64, 64, 3) uint8
->>> animlab.baselines.load("runs/mocogan").animate(seed=3)     # the same clip
+>>> run = animlab.baselines.fit(clips, model="mocogan", steps=2000, seed=0, out="runs/mocogan") >>>
+run.model.animate(frames=16, seed=3) # (16, 64, 64, 3) uint8 >>> animlab.baselines.load("runs/mocogan").animate(seed=3)
+# the same clip
 
-Both are trained on clips, in order, where ours sees single frames in random order; MoCoGAN is told each clip's class.
+Both are trained on clips, with frames in order, where ours sees single frames in random order; MoCoGAN is given each
+clip's class.
 """
 
 from .clip_gan import ClipGAN

@@ -15,17 +15,27 @@ from ..metrics.inversion import SEARCH, TRIES, Reconstruction, check_task, desce
 from ..networks.common import checked
 from .clip_sampler import ClipSampler
 
-BATCH = 16  # clips drawn at once: bounds memory
+BATCH = 16  # clips drawn at once, to bound memory
 
 
 class ClipGAN(nn.Module, ABC):
-    """A generator of clips and its discriminators; a subclass is one paper.
+    """A generator of clips and its discriminators; each subclass implements one paper.
 
-    length, stride: a training clip is `length` frames of the data set, every `stride`-th.
-    zero, scale: a level of 0 to 255 is the value (level - zero) / scale in the networks.
-    frames_per_step: real frames that one step looks at. categories: kinds of clips that it was told of, 0 for none.
-    limits: names of the parts of its noise that are numbers, and how large they get (of N(0, 1), 997 in 1,000 draws).
-    config: what the networks are built from. card: data set, seed, steps, …, as far as known.
+    Attributes:
+        length: frames in a training clip.
+        stride: a training clip takes every `stride`-th frame of the data set.
+        zero: the grey level, 0 to 255, that is 0 in the networks.
+        scale: grey levels per unit in the networks, whose values are (level - zero) / scale.
+        limits: the continuous parts of the noise, by name, with their largest magnitude (of N(0, 1), 997 in 1,000 draws
+            are below it).
+        frames_per_step: real frames in one step.
+        categories: classes of clips that the model is given, 0 for none.
+        config: the constructor's arguments, for the header of a checkpoint.
+        card: data set, seed, steps, and so on, as far as known.
+        bf16: whether the networks run in bf16.
+
+    Args:
+        **config: the arguments of the subclass's networks.
     """
 
     length: ClassVar[int] = 16
@@ -44,46 +54,107 @@ class ClipGAN(nn.Module, ABC):
 
     @abstractmethod
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        """Fresh optimisers by name, as published."""
+        """New optimisers by name, with the published settings."""
 
     @abstractmethod
     def train_step(
         self, sampler: ClipSampler, optimizers: dict[str, torch.optim.Optimizer], rng: torch.Generator
     ) -> dict[str, Tensor]:
-        """One step on clips that `sampler` draws; the losses as detached scalars."""
+        """Makes one training step.
+
+        Args:
+            sampler: draws the real clips.
+            optimizers: as `optimizers` gives them.
+            rng: source of all randomness, on the networks' device.
+
+        Returns:
+            The losses by name, as detached scalars.
+        """
 
     @abstractmethod
     def noise(self, n: int, frames: int, rng: torch.Generator, d: int | None) -> dict[str, Tensor]:
-        """The random numbers that n clips are made from, by name; d: their category, None for a random one each."""
+        """Draws the noise from which clips are generated.
+
+        Args:
+            n: number of clips.
+            frames: frames in a clip.
+            rng: source of randomness, on the networks' device.
+            d: the category of all clips; None draws one for each.
+
+        Returns:
+            The parts of the noise by name, each with n rows.
+        """
 
     @abstractmethod
     def paint(self, noise: dict[str, Tensor], frames: int) -> Tensor:
-        """The clips of this noise, (n, C, frames, 64, 64) in [-1, 1]; nothing else is random."""
+        """Generates clips from noise; nothing else is random.
+
+        Args:
+            noise: as `noise` gives it, with n rows.
+            frames: frames in a clip.
+
+        Returns:
+            (n, C, frames, 64, 64) in [-1, 1].
+        """
 
     def draw(self, n: int, frames: int, rng: torch.Generator, d: int | None) -> Tensor:
-        """n random clips (n, C, frames, 64, 64) in [-1, 1]; d: their category, None for a random one each."""
+        """Generates random clips.
+
+        Args:
+            n: number of clips.
+            frames: frames in a clip.
+            rng: source of randomness, on the networks' device.
+            d: the category of all clips; None draws one for each.
+
+        Returns:
+            (n, C, frames, 64, 64) in [-1, 1].
+        """
         return self.paint(self.noise(n, frames, rng, d), frames)
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """bf16 where the model is trained in it."""
+        """The context that the networks run in: autocast to bf16 if the model is trained in it, else nothing."""
         device = next(self.parameters()).device
         return torch.autocast(device.type, torch.bfloat16) if self.bf16 else nullcontext()
 
     def to_values(self, frames: np.ndarray) -> Tensor:
-        """uint8 (…, 64, 64, C) → float32 (…, C, 64, 64) as the networks know it, on their device."""
+        """Converts frames to what the networks take, on their device.
+
+        Args:
+            frames: (…, 64, 64, C) uint8.
+
+        Returns:
+            (…, C, 64, 64) float32.
+        """
         levels = torch.from_numpy(np.require(frames, requirements="W")).to(next(self.parameters()).device)
         return levels.movedim(-1, -3).float().sub_(self.zero).div_(self.scale)
 
     def to_levels(self, clips: Tensor) -> np.ndarray:
-        """The networks' clips (n, C, T, 64, 64) as uint8 (n, T, 64, 64, C)."""
+        """Converts the networks' clips to frames.
+
+        Args:
+            clips: (n, C, T, 64, 64); values out of range are clipped.
+
+        Returns:
+            (n, T, 64, 64, C) uint8, rounded to the nearest level.
+        """
         levels = clips.detach().float().mul(self.scale).add(self.zero).round().clamp(0, 255)
         return levels.permute(0, 2, 3, 4, 1).to("cpu", torch.uint8).numpy()
 
     @torch.inference_mode()
     def sample(self, n: int, frames: int = 16, seed: int = 0, d: int | None = None) -> np.ndarray:
-        """n clips, uint8 (n, frames, 64, 64, C). d: the category of all, where the model has any; None draws one each.
+        """Draws clips.
 
-        Raises ValueError for fewer than one clip or frame, and for a category or a length that the model does not have.
+        Args:
+            n: number of clips, at least 1.
+            frames: frames in a clip, at least 1; at most 16 for TGAN.
+            seed: seed of the noise.
+            d: the category of all clips, if the model has categories; None draws one for each.
+
+        Returns:
+            (n, frames, 64, 64, C) uint8.
+
+        Raises:
+            ValueError: n or frames is out of range, or the model has no such category.
         """
         if n < 1 or frames < 1:
             raise ValueError(f"A sample needs at least one clip and one frame, got n={n}, frames={frames}.")
@@ -95,11 +166,18 @@ class ClipGAN(nn.Module, ABC):
         return np.concatenate(parts)
 
     def invert(self, clip: np.ndarray, steps: int = 60, seed: int = 0) -> Reconstruction:
-        """The model's own clip that comes nearest to a given one, uint8 (T, 64, 64, C), found through its noise.
+        """Finds the clip that the model can draw nearest to a given one, by gradient descent on its noise.
 
-        As metrics.invert finds labels: Adam on the mean squared error, within the bounds of `limits`, from the best of
-        64 random clips of each category; after three tenths of the steps the best category goes on alone. The same seed
-        gives the same answer. Raises ValueError for clips that the model cannot draw.
+        As metrics.invert does with labels: Adam on the mean squared error, within the bounds of `limits`, from the best
+        of 64 random clips of each category; after three tenths of the steps only the best category continues.
+
+        Args:
+            clip: (T, 64, 64, C) uint8.
+            steps: steps of Adam, at least 2.
+            seed: seed of the random starts; the same seed gives the same result.
+
+        Raises:
+            ValueError: The model cannot draw such a clip, or `steps` is too small.
         """
         check_task(clip, self.config["channels"], steps)
         self.eval()
@@ -130,5 +208,17 @@ class ClipGAN(nn.Module, ABC):
             return Reconstruction.of(self.to_levels(self.paint(noise, frames))[0], clip)
 
     def animate(self, frames: int = 16, seed: int = 0, d: int | None = None) -> np.ndarray:
-        """One clip, uint8 (frames, 64, 64, C): what `sample` gives, for one."""
+        """Draws one clip.
+
+        Args:
+            frames: frames in the clip, at least 1; at most 16 for TGAN.
+            seed: seed of the noise.
+            d: the clip's category, if the model has categories; None draws one.
+
+        Returns:
+            (frames, 64, 64, C) uint8.
+
+        Raises:
+            ValueError: `frames` is out of range, or the model has no such category.
+        """
         return self.sample(1, frames, seed, d)[0]

@@ -1,4 +1,4 @@
-"""Random clips and single frames of a data set, gathered from its memory map."""
+"""Random clips and single frames of a data set, read from its memory map."""
 
 from __future__ import annotations
 
@@ -9,10 +9,18 @@ from ..datasets import Clips
 
 
 class ClipSampler:
-    """Training clips: `length` frames each, every `stride`-th, from clips of at least `length` · `stride` frames.
+    """Draws training clips from the clips of a data set that are long enough.
 
-    categories: how many classes the data set names, at least 1.
-    Raises ValueError where no clip of the data set is long enough.
+    Attributes:
+        categories: number of classes in the data set, at least 1.
+
+    Args:
+        clips: the data set.
+        length: frames in a training clip.
+        stride: a training clip takes every `stride`-th frame, from clips of at least `length` · `stride` frames.
+
+    Raises:
+        ValueError: No clip is long enough.
     """
 
     def __init__(self, clips: Clips, length: int, stride: int) -> None:
@@ -30,14 +38,30 @@ class ClipSampler:
         self.rows = np.concatenate([np.arange(row["start"], row["start"] + row["length"]) for row in kept])
 
     def draw(self, n: int, rng: torch.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """n windows, uint8 (n, length, 64, 64, C), and their classes (n,); first the clip is drawn, then its offset."""
+        """Draws windows of clips, first the clip, then the offset in it.
+
+        Args:
+            n: number of windows.
+            rng: source of randomness.
+
+        Returns:
+            The windows, (n, length, 64, 64, C) uint8, and the index of each one's class, (n,).
+        """
         chosen = _integers(len(self.starts), n, rng)
         offsets = self.lengths[chosen] - self.stride * (self.length - 1)  # how many places a window can begin at
         begin = self.starts[chosen] + (_uniform(n, rng) * offsets).astype(int)
         return self.frames[begin[:, None] + self.stride * np.arange(self.length)], self.classes[chosen]
 
     def draw_frames(self, n: int, rng: torch.Generator) -> np.ndarray:
-        """n single frames of these clips, uint8 (n, 64, 64, C)."""
+        """Draws single frames of these clips.
+
+        Args:
+            n: number of frames.
+            rng: source of randomness.
+
+        Returns:
+            (n, 64, 64, C) uint8.
+        """
         return self.frames[self.rows[_integers(len(self.rows), n, rng)]]
 
 

@@ -1,4 +1,4 @@
-"""The comparisons of Tab. 4 and 5 made fair: who takes part, on which clips, and what each is judged by."""
+"""The comparisons of Tab. 4 and 5 made fair: methods, data sets, and the measures for both."""
 
 from __future__ import annotations
 
@@ -19,17 +19,23 @@ from ..training import fit as fit_labels
 from .clip_gan import ClipGAN
 from .training import fit as fit_baseline
 
-FRAMES = 16  # of a whole clip: what both baselines draw
-SEARCHED = 2_000  # clips at most in which the related ground truth is looked for
+FRAMES = 16  # in a whole clip, as both baselines draw it
+SEARCHED = 2_000  # clips at most in which the related ground truth is searched
 Source = Model | ClipGAN | Clips
 
 
 @dataclass(frozen=True)
 class Method:
-    """Somebody who takes part, at published settings.
+    """One of the methods compared, at its published settings.
 
-    title: as tables and figures name it. model: of baselines.MODELS; for ours None, with a preset and label sizes.
-    precision: as `fit` takes it; TGAN's step is slower in bf16 than in fp32 at a quarter of the width (0.72 s, 0.63 s).
+    TGAN's step is slower in bf16 than in fp32 at a quarter of the width (0.72 s and 0.63 s).
+
+    Args:
+        title: its name in tables and figures.
+        model: a name in baselines.MODELS; None for ours.
+        preset: for ours, the preset.
+        space: for ours, the number of labels.
+        precision: as for `fit`.
     """
 
     title: str
@@ -39,7 +45,13 @@ class Method:
     precision: Precision = "auto"
 
     def fit(self, clips: Clips, steps: int, **options: Any) -> Run:
-        """Trains it on `clips`; options are those that `animlab.fit` and `animlab.baselines.fit` share."""
+        """Trains the method.
+
+        Args:
+            clips: the training clips.
+            steps: steps in all.
+            **options: the arguments that `animlab.fit` and `animlab.baselines.fit` share.
+        """
         options = {"precision": self.precision} | options
         if self.model is not None:
             return fit_baseline(clips, self.model, steps, **options)
@@ -49,11 +61,15 @@ class Method:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A data set to be compared on.
+    """A data set on which methods are compared.
 
-    length, real_frames: of the paper's protocol, frames of an animation and real frames that FD is held against.
-    held_out: share of the takes that nobody is trained on. stride: whole clips are judged at every `stride`-th frame,
-    as the baseline of this ground is trained. rivals: by name, the baselines first.
+    Args:
+        dataset: its name.
+        length: frames of an animation in the paper's protocol.
+        real_frames: real frames behind FD in the paper's protocol.
+        held_out: fraction of the takes that no method is trained on.
+        stride: whole clips are judged at every `stride`-th frame, as the baseline is trained.
+        rivals: the methods by name, baselines first.
     """
 
     dataset: str
@@ -64,7 +80,7 @@ class Benchmark:
     rivals: dict[str, Method]
 
     def load(self) -> tuple[Clips, Clips]:
-        """The clips that everybody is trained on, and those that nobody is."""
+        """Loads the training clips of all methods, and the held-out ones."""
         return load_dataset(self.dataset, progress=False).split(self.held_out, seed=0)
 
 
@@ -92,9 +108,17 @@ BENCHMARKS = {
 
 
 def draw(source: Source, n: int, frames: int, seed: int, stride: int = 1) -> np.ndarray:
-    """n animations, uint8 (n, frames, 64, 64, C): random sweeps of ours, clips of a baseline, real windows of clips.
+    """Draws animations: random sweeps of our model, clips of a baseline, or random windows of real clips.
 
-    stride: of the frames of real windows; the models have their own.
+    Args:
+        source: a model of ours, a baseline, or real clips.
+        n: number of animations.
+        frames: frames in an animation.
+        seed: seed of the draw.
+        stride: real windows take every `stride`-th frame; models have their own stride.
+
+    Returns:
+        (n, frames, 64, 64, C) uint8.
     """
     if isinstance(source, Model):
         return metrics.random_sweeps(source, frames, n, seed)
@@ -104,14 +128,21 @@ def draw(source: Source, n: int, frames: int, seed: int, stride: int = 1) -> np.
 
 
 class Evaluator:
-    """Measures everybody alike: real clips too, which say how good a number can get.
-
-    >>> train, held_out = BENCHMARKS["actions"].load()
-    >>> judge = Evaluator(BENCHMARKS["actions"], train, held_out)
-    >>> judge.match(model, count=16)["ssim"], judge.distances(model)["motion"]
-    >>> judge.match(held_out, count=16)["ssim"]                      # the same of real clips that nobody has seen
+    """Applies the same measures to every method, and to real clips, which show how good a number can get.
 
     Features are those of the small network that comes with the project, so no distance is an FID.
+
+    Example:
+        >>> train, held_out = BENCHMARKS["actions"].load()
+        >>> judge = Evaluator(BENCHMARKS["actions"], train, held_out)
+        >>> judge.match(model, count=16)["ssim"], judge.distances(model)["motion"]
+        >>> judge.match(held_out, count=16)["ssim"]                      # the same for real clips never trained on
+
+    Args:
+        ground: the data set's protocol.
+        train: its training clips; the related ground truth is searched in the first 2,000.
+        held_out: its held-out clips.
+        seed: seed of everything that is drawn.
     """
 
     def __init__(self, ground: Benchmark, train: Clips, held_out: Clips, seed: int = 0) -> None:
@@ -123,16 +154,31 @@ class Evaluator:
         self._real: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def match(self, source: Source, count: int, samples: int = 150) -> dict[str, float]:
-        """The paper's protocol (AnimationProtocol): psnr, ssim, fd, score; fd from `samples` animations."""
+        """The paper's protocol, metrics.AnimationProtocol.
+
+        Args:
+            source: a model of ours, a baseline, or real clips.
+            count: number of animations to match.
+            samples: number of animations that fd is computed from, `count` if that is more.
+
+        Returns:
+            "psnr" (dB), "ssim", "fd" and "score" (Eq. 10).
+        """
         drawn = draw(source, max(count, samples), self.ground.length, self.seed + 1)
         found = self.protocol.score(drawn[:count], samples=drawn)
         return {name: getattr(found, name) for name in ("psnr", "ssim", "fd", "score")}
 
     def distances(self, source: Source, count: int = 150) -> dict[str, float]:
-        """`count` whole clips against as many real ones: kid, precision and recall of their frames, and of clips.
+        """Compares whole clips with as many real ones.
 
-        clips: Fréchet distance on metrics.clip_features. motion: the same without their first term, the mean over time,
-        so that how a clip looks counts less than how it moves.
+        Args:
+            source: a model of ours, a baseline, or real clips.
+            count: number of clips on each side.
+
+        Returns:
+            Of frames, "kid", "precision" and "recall"; of clips, "clips", the Fréchet distance on
+            metrics.clip_features, and "motion", the same without their first term, the mean over time, so that a clip's
+            look counts less than its motion.
         """
         if count not in self._real:
             self._real[count] = self._seen(draw(self.train, count, FRAMES, self.seed, self.ground.stride))
@@ -150,7 +196,17 @@ class Evaluator:
         }  # fmt: skip
 
     def invert(self, model: Model | ClipGAN, count: int = 4, steps: int = 60) -> dict[str, float]:
-        """The stricter protocol, inversion_protocol, on held-out clips; the same for stills, each clip's mean frame."""
+        """The stricter protocol, metrics.inversion_protocol, on held-out clips.
+
+        Args:
+            model: a model of ours or a baseline.
+            count: number of clips.
+            steps: steps of Adam for each clip.
+
+        Returns:
+            "redraw_psnr" and "redraw_ssim" of the redrawn clips, "still_psnr" and "still_ssim" of each clip's mean
+            frame.
+        """
         clips = draw(self.held_out, count, self.ground.length, self.seed)
         found = metrics.inversion_protocol(model, clips, steps, self.seed)
         return {
@@ -159,15 +215,29 @@ class Evaluator:
         }  # fmt: skip
 
     def copying(self, source: Source, count: int = 30) -> dict[str, float]:
-        """metrics.copying: how often a drawn frame lies nearer to the training frames than a held-out real one does."""
+        """How often a drawn frame is nearer to the training frames than a held-out real one is, by metrics.copying.
+
+        Args:
+            source: a model of ours, a baseline, or real clips.
+            count: number of frames on each side.
+
+        Returns:
+            "nearer", 0 to 1; 0.5 without copying.
+        """
         drawn, real = (draw(each, count, FRAMES, self.seed + 2)[:, FRAMES // 2] for each in (source, self.held_out))
         return {"nearer": metrics.copying(drawn, self.protocol.matcher, real).nearer}
 
     def control(self, model: Model | ClipGAN, count: int = 6) -> dict[str, float]:
-        """What labels do, where there are any: strength and focus of the strongest c; what d has to do with classes.
+        """What a model's labels do, if it has any.
 
-        nmi: `count` animations of each d (of each category of MoCoGAN) are matched with real clips; the agreement of d
-        with the classes of these, for data whose classes are kinds of motion.
+        Args:
+            model: a model of ours or a baseline.
+            count: number of animations of each d, or of each category of MoCoGAN.
+
+        Returns:
+            For ours, "strength" and "focus" of the strongest c. If there are at least as many d (or categories) as
+            classes, "nmi", the agreement of d with the classes of the real clips that match these animations best, and
+            "nmi_by_chance", the same for shuffled classes; for data whose classes are kinds of motion.
         """
         found: dict[str, float] = {}
         if isinstance(model, Model):
@@ -191,6 +261,6 @@ class Evaluator:
         return np.stack([model.animate(d, k % n_c, self.ground.length, self.seed + k) for k in range(count)])
 
     def _seen(self, clips: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Features of all frames, and of the clips."""
+        """The features of all frames, and those of the clips."""
         frames = self.features(clips.reshape(-1, *clips.shape[2:]))
         return frames, cosine_series(frames.reshape(*clips.shape[:2], -1))

@@ -1,7 +1,7 @@
-"""The five models of Tab. 6, ready to be counted or timed, at the published settings.
+"""The five models of Tab. 6 at their published settings, ready to be counted or timed.
 
-What the papers fix at 16 frames of 64 × 64 can be laid out longer and wider here, the same layers over a larger grid;
-nobody has published such models, they show how the cost grows.
+Models that are defined for 16 frames of 64 × 64 can be built longer and wider here, with the same layers on a larger
+grid. Nobody has published such models; they show how the cost grows.
 """
 
 from __future__ import annotations
@@ -23,10 +23,16 @@ from . import mocogan, monkeynet, pix2pix, tgan
 
 @dataclass(frozen=True)
 class CostModel:
-    """A model with random weights and random frames to train on.
+    """A model with random weights, and random frames to train it on.
 
-    generators, discriminators, optimizers: its parts. draw: makes one clip, (1, 3, frames, size, size). judge: what D
-    does with such a clip. step: one training step as published. seen: real frames in a step.
+    Attributes:
+        generators: the networks that draw.
+        discriminators: the networks that judge.
+        optimizers: their optimisers.
+        draw: makes one clip, (1, 3, frames, size, size).
+        judge: runs D on such a clip.
+        step: makes one training step, as published.
+        seen: real frames in a step.
     """
 
     generators: Sequence[nn.Module]
@@ -39,11 +45,17 @@ class CostModel:
 
 
 def cost_model(name: str, frames: int = 16, size: int = 64, batch: int | None = None) -> CostModel:
-    """The model of Tab. 6 of that name (COST_MODELS), on torch's default device.
+    """Builds a model of Tab. 6, on torch's default device.
 
-    frames: length of a clip, a multiple of 16. size: height and width of a frame, a power of two from 64 up.
-    batch: what a step looks at, clips for TGAN and MoCoGAN, pairs of frames for Monkey-Net, frames for the others; None
-    is as published. ValueError says what does not fit.
+    Args:
+        name: a name in COST_MODELS, "tgan", "mocogan", "monkeynet", "pix2pix" or "ours".
+        frames: frames in a clip, a multiple of 16.
+        size: height and width of a frame in pixels, a power of two from 64 up.
+        batch: size of a batch, in clips for TGAN and MoCoGAN, pairs of frames for Monkey-Net, frames for the others;
+            None is the published one.
+
+    Raises:
+        ValueError: The name is unknown, or a size is out of range.
     """
     if name not in COST_MODELS:
         raise ValueError(f"No model of Tab. 6 is named {name!r}; there are {', '.join(map(repr, COST_MODELS))}.")
@@ -158,7 +170,7 @@ def _adam(net: nn.Module, lr: float = 2e-4) -> torch.optim.Optimizer:
 
 
 class _Frames:
-    """Random windows of a data set that is not there: what the steps of TGAN and MoCoGAN draw from."""
+    """Random windows of an empty data set, for the steps of TGAN and MoCoGAN."""
 
     def __init__(self, frames: int, size: int) -> None:
         self.frames, self.size = frames, size
@@ -170,7 +182,7 @@ class _Frames:
         return np.zeros((n, self.frames, self.size, self.size, 3), np.uint8), np.zeros(n, np.int64)
 
 
-# How to build each, and what a step looks at as published: clips, pairs of frames, or frames.
+# How to build each, and its published batch: clips, pairs of frames, or frames.
 COST_MODELS: dict[str, tuple[Callable[[int, int, int], CostModel], int]] = {
     "tgan": (_tgan, 32),
     "mocogan": (_mocogan, 3),

@@ -1,10 +1,9 @@
 """What a model costs: multiply-adds by kind of layer, parameters, and the memory of a training step (Tab. 6, measured).
 
->>> found = cost("mocogan")
->>> found.drawn["conv 2-D"], found.step.total(), found.peak
+>>> found = cost("mocogan") >>> found.drawn["conv 2-D"], found.step.total(), found.peak
 
 Counting happens on the device "meta", where tensors have shapes and no numbers: a step that would take a minute is
-counted in a fraction of a second. `FlopCounter` counts what really runs as well.
+counted in a fraction of a second. `FlopCounter` counts real computations as well.
 """
 
 from __future__ import annotations
@@ -28,14 +27,24 @@ KINDS = ("conv 1-D", "conv 2-D", "conv 3-D, depth 1", "conv 3-D", "recurrent", "
 
 
 class FlopCounter(TorchDispatchMode):
-    """Counts what runs inside the `with`: multiply-adds by kind of layer, and the most bytes that live at one time.
+    """A context that counts the multiply-adds of what runs in it, by kind of layer, and the peak of allocated memory.
 
-    nets: the networks that will run; their weights count as alive from the start, with their gradients and what
-    `optimizers` have stored so far.
-    multiply_adds: a Counter over KINDS, forward and backward passes alike; transposed convolutions count as
-    convolutions. Half of what PyTorch's FlopCounterMode finds, whose formulas are used: convolutions and matrix
-    products count, everything else is free. peak, start: bytes alive at most, and when the `with` was entered.
-    A kernel's own scratch space is not seen.
+    Convolutions and matrix products count, everything else is free: half of what PyTorch's FlopCounterMode finds, whose
+    formulas are used. Memory that a kernel allocates for itself is not seen.
+
+    Attributes:
+        multiply_adds: a Counter over KINDS, of forward and backward passes alike; transposed convolutions count as
+            convolutions.
+        live: bytes allocated now.
+        peak: most bytes allocated at one time.
+        start: bytes allocated when the context was made.
+
+    Args:
+        *nets: the networks that will run; their weights and gradients count as allocated from the start.
+        optimizers: their optimisers, whose state counts as well.
+
+    Raises:
+        ValueError: A network has an nn.LSTM, or a linear and a recurrent layer with weights of one shape.
     """
 
     def __init__(self, *nets: nn.Module, optimizers: Iterable[torch.optim.Optimizer] = ()) -> None:
@@ -101,9 +110,10 @@ class FlopCounter(TorchDispatchMode):
 
 
 class WithoutNumbers(TorchFunctionMode):
-    """Runs code on shapes alone: whatever it makes, it makes on the device "meta", without a generator of numbers.
+    """Runs code on shapes alone: every tensor is made on the device "meta", without a random generator.
 
-    Numbers that the code asks for are made up: False and 1. So every step of TGAN passes for one that does not clip.
+    Values that the code asks for are made up: False and 1. So every step of TGAN counts as one without singular value
+    clipping.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -122,9 +132,15 @@ class WithoutNumbers(TorchFunctionMode):
 class Cost:
     """What a model costs.
 
-    generators, discriminators: parameters. drawn, judged, step: multiply-adds by kind of layer, of G for one clip, of D
-    for one clip, of a training step. seen: real frames in a step. kept: bytes of the weights, their gradients and what
-    the optimisers store. peak: most bytes that live at one time of a step, those included.
+    Attributes:
+        generators: parameters of the generators.
+        discriminators: parameters of the discriminators.
+        drawn: multiply-adds by kind of layer, of G for one clip.
+        judged: multiply-adds by kind of layer, of D for one clip.
+        step: multiply-adds by kind of layer, of one training step.
+        seen: real frames in a step.
+        kept: bytes of the weights, their gradients and the optimisers' state.
+        peak: most bytes allocated at one time during a step, these included.
     """
 
     generators: int
@@ -138,9 +154,16 @@ class Cost:
 
 
 def cost(name: str, frames: int = 16, size: int = 64, batch: int | None = None) -> Cost:
-    """Counts a model of Tab. 6 for clips of `frames` frames of size × size; nothing is computed but shapes.
+    """Counts the cost of a model of Tab. 6; only shapes are computed.
 
-    The arguments are those of `cost_models.cost_model`.
+    Args:
+        name: a name in COST_MODELS.
+        frames: frames in a clip, a multiple of 16.
+        size: height and width of a frame in pixels, a power of two from 64 up.
+        batch: as for `cost_models.cost_model`.
+
+    Raises:
+        ValueError: The name is unknown, or a size is out of range.
     """
     with torch.device("meta"), WithoutNumbers():
         it = cost_model(name, frames, size, batch)
@@ -162,5 +185,5 @@ def cost(name: str, frames: int = 16, size: int = 64, batch: int | None = None) 
 
 
 def parameters(*nets: nn.Module) -> int:
-    """Numbers that are learned."""
+    """The number of trainable parameters."""
     return sum(w.numel() for net in nets for w in net.parameters())

@@ -1,7 +1,7 @@
-"""MoCoGAN: content that stays, motion that a recurrent network walks through, and two discriminators.
+"""MoCoGAN: content that stays, motion from a recurrent network, and two discriminators.
 
-Tulyakov, Liu, Yang and Kautz, MoCoGAN: Decomposing Motion and Content for Video Generation, CVPR 2018, with the
-sizes and settings of the program that its authors published. All convolutions have 4-wide kernels and no bias.
+Tulyakov, Liu, Yang and Kautz, MoCoGAN: Decomposing Motion and Content for Video Generation, CVPR 2018, with the sizes
+and settings of the program that its authors published. All convolutions have 4-wide kernels and no bias.
 """
 
 from __future__ import annotations
@@ -23,7 +23,13 @@ ADAM: dict[str, Any] = {"lr": 2e-4, "betas": (0.5, 0.999), "weight_decay": 1e-5}
 
 
 class Generator(nn.Module):
-    """Latents of each frame (N, T, 60 + categories) → clips (N, C, T, 64, 64) in [-1, 1], frame by frame."""
+    """Latents of each frame (N, T, 60 + categories) → clips (N, C, T, 64, 64) in [-1, 1], frame by frame.
+
+    Args:
+        channels: channels of a frame.
+        categories: classes of clips.
+        width: factor on the channels of every hidden layer.
+    """
 
     def __init__(self, channels: int = 3, categories: int = 6, width: float = 1.0) -> None:
         super().__init__()
@@ -39,7 +45,18 @@ class Generator(nn.Module):
         self.paint = nn.Sequential(*layers, nn.ConvTranspose2d(before, channels, 4, 2, 1, bias=False), nn.Tanh())
 
     def noise(self, n: int, frames: int, rng: torch.Generator, d: int | None = None) -> dict[str, Tensor]:
-        """What n clips are made from: content (n, 50), category (n,), start (n, 10) and pushes (n, frames, 10)."""
+        """Draws the noise from which clips are generated.
+
+        Args:
+            n: number of clips.
+            frames: frames in a clip.
+            rng: source of randomness, on the networks' device.
+            d: the category of all clips; None draws one for each.
+
+        Returns:
+            "content" (n, 50), "category" (n,), "start" (n, 10), the recurrent network's first state, and "pushes" (n,
+            frames, 10), its inputs.
+        """
         content = _normal(n, CONTENT, rng=rng)
         category = torch.randint(self.categories, (n,), generator=rng, device=rng.device)
         if d is not None:
@@ -49,7 +66,14 @@ class Generator(nn.Module):
         return {"content": content, "category": category, "start": start, "pushes": pushes}
 
     def path(self, noise: dict[str, Tensor]) -> Tensor:
-        """The way of each clip through the latent space (n, frames, 50 + categories + 10)."""
+        """The path of each clip through the latent space.
+
+        Args:
+            noise: as `noise` gives it.
+
+        Returns:
+            (n, frames, 50 + categories + 10).
+        """
         h, motion = noise["start"], []
         for push in noise["pushes"].unbind(1):
             h = self.recur(push, h)
@@ -58,12 +82,31 @@ class Generator(nn.Module):
         return torch.cat([still[:, None].expand(-1, len(motion), -1), torch.stack(motion, dim=1)], dim=2)
 
     def latents(self, n: int, frames: int, rng: torch.Generator, d: int | None = None) -> tuple[Tensor, Tensor]:
-        """n random paths, and their categories (n,)."""
+        """Draws random paths.
+
+        Args:
+            n: number of clips.
+            frames: frames in a clip.
+            rng: source of randomness, on the networks' device.
+            d: the category of all clips; None draws one for each.
+
+        Returns:
+            The paths, as `path` gives them, and their categories (n,).
+        """
         noise = self.noise(n, frames, rng, d)
         return self.path(noise), noise["category"]
 
     def moments(self, n: int, frames: int, rng: torch.Generator) -> Tensor:
-        """One random moment of each of n paths, (n, 1, 60 + categories): what single fake images are drawn from."""
+        """Draws one random moment of each of n paths, for single fake images.
+
+        Args:
+            n: number of paths.
+            frames: frames in a path.
+            rng: source of randomness, on the networks' device.
+
+        Returns:
+            (n, 1, 60 + categories).
+        """
         path, _ = self.latents(n, frames, rng)
         moment = torch.randint(frames, (n,), generator=rng, device=rng.device)
         return path[torch.arange(n, device=rng.device), moment][:, None]
@@ -75,7 +118,13 @@ class Generator(nn.Module):
 
 
 class ImageDiscriminator(nn.Module):
-    """Images (N, C, 64, 64) → one score a patch, (N, 16). noise: σ of what is added before each convolution."""
+    """Images (N, C, 64, 64) → one logit for each patch, (N, 16).
+
+    Args:
+        channels: channels of an image.
+        width: factor on the channels of every hidden layer.
+        noise: σ of the Gaussian noise that is added before each convolution.
+    """
 
     def __init__(self, channels: int = 3, width: float = 1.0, noise: float = 0.0) -> None:
         super().__init__()
@@ -95,9 +144,15 @@ class ImageDiscriminator(nn.Module):
 
 
 class VideoDiscriminator(nn.Module):
-    """Clips (N, C, 16, 64, 64) → a score (N, 1) and the logits of their category (N, categories).
+    """Clips (N, C, 16, 64, 64) → a logit (N, 1) and the logits of their category (N, categories).
 
-    Time is never padded and shrinks by 3 a layer: 16, 13, 10, 7, 4, 1.
+    Time is never padded and shrinks by 3 in each layer: 16, 13, 10, 7, 4, 1.
+
+    Args:
+        channels: channels of a frame.
+        categories: classes of clips.
+        width: factor on the channels of every hidden layer.
+        noise: σ of the Gaussian noise that is added before each convolution.
     """
 
     def __init__(self, channels: int = 3, categories: int = 6, width: float = 1.0, noise: float = 0.0) -> None:
@@ -119,10 +174,15 @@ class VideoDiscriminator(nn.Module):
 
 
 class MoCoGAN(ClipGAN):
-    """The three networks and their training.
+    """The three networks of MoCoGAN and their training. The defaults are the published program's.
 
-    categories: classes of clips. images, clips: how many of each a step looks at. noise: σ of the noise in both
-    discriminators. The defaults are the published program's.
+    Args:
+        channels: channels of a frame.
+        categories: classes of clips.
+        width: factor on the channels of every hidden layer.
+        images: single images in a step.
+        clips: clips in a step.
+        noise: σ of the noise in both discriminators.
     """
 
     stride = 2
@@ -146,17 +206,25 @@ class MoCoGAN(ClipGAN):
         self.video_discriminator = VideoDiscriminator(channels, categories, width, noise)
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        """Three Adams."""
+        """One Adam for each network, by name."""
         nets = {"image_d": self.image_discriminator, "video_d": self.video_discriminator, "g": self.generator}
         return {name: torch.optim.Adam(net.parameters(), **ADAM, fused=True) for name, net in nets.items()}
 
     def train_step(
         self, sampler: ClipSampler, optimizers: dict[str, torch.optim.Optimizer], rng: torch.Generator
     ) -> dict[str, Tensor]:
-        """Image D, then video D, then G, each with fakes of its own; the classes of real clips teach video D's logits.
+        """Updates the image D, then the video D, then G, with new fakes for each.
 
-        losses: image_d_loss, video_d_loss, real_category (the part of video_d_loss that is told the classes), g_loss,
-        fake_category (the part of g_loss that asks G for its category).
+        The classes of real clips train the video D's logits.
+
+        Args:
+            sampler: draws the real images and clips.
+            optimizers: as `optimizers` gives them.
+            rng: source of all randomness, on the networks' device.
+
+        Returns:
+            The losses as detached scalars, image_d_loss, video_d_loss, real_category (its part for the classes of real
+            clips), g_loss, and fake_category (its part for the category that G was given).
         """
         real_images = self.to_values(sampler.draw_frames(self.images, rng))
         with torch.no_grad():

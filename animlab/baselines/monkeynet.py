@@ -1,7 +1,7 @@
 """Monkey-Net (Siarohin, Lathuilière, Tulyakov, Ricci and Sebe, CVPR 2019), built for its cost in Tab. 6.
 
-A picture is moved as a video moves: keypoints of both → a dense flow → the picture's features, warped and refined. The
-sizes are those of the authors' configuration for 64×64. Nothing here is trained by this project.
+A picture is moved like a video: keypoints of both → dense optical flow → the picture's features, warped and refined.
+The sizes are those of the authors' configuration for 64×64. Nothing here is trained by this project.
 
 Videos are (N, channels, T, H, W) in [0, 1]. All convolutions are Conv3d, and all of them, as released, have a depth of
 1: they see one frame at a time. `depth` 3 gives what "C3D" in Tab. 6 suggests.
@@ -23,34 +23,65 @@ RECONSTRUCTION = (10, 10, 10, 10, 1)  # weights of D's feature maps in G's loss,
 
 
 class Keypoints(NamedTuple):
-    """Places of 10 keypoints in [-1, 1], (N, T, 10, 2), and their spread: covariances (N, T, 10, 2, 2)."""
+    """Ten keypoints of each frame.
+
+    Attributes:
+        mean: (N, T, 10, 2), their places in [-1, 1].
+        var: (N, T, 10, 2, 2), covariance matrices of their spread.
+    """
 
     mean: Tensor
     var: Tensor
 
     def at(self, frames: slice) -> Keypoints:
+        """The keypoints of some frames."""
         return Keypoints(self.mean[:, frames], self.var[:, frames])
 
     def detach(self) -> Keypoints:
+        """The same keypoints without gradients."""
         return Keypoints(self.mean.detach(), self.var.detach())
 
 
 def conv(inside: int, outside: int, depth: int, groups: int = 1, size: int = 3) -> nn.Conv3d:
+    """A 3-D convolution that keeps the size of its input.
+
+    Args:
+        inside: channels in.
+        outside: channels out.
+        depth: extent of the kernel in time, 1 or 3.
+        groups: groups of channels that are convolved separately.
+        size: height and width of the kernel.
+    """
     return nn.Conv3d(inside, outside, (depth, size, size), padding=(depth // 2, size // 2, size // 2), groups=groups)
 
 
 def block(inside: int, outside: int, depth: int, groups: int = 1, size: int = 3) -> nn.Sequential:
+    """A convolution, batch norm and ReLU; arguments as for `conv`."""
     return nn.Sequential(conv(inside, outside, depth, groups, size), nn.BatchNorm3d(outside), nn.ReLU())
 
 
 def grid(h: int, w: int, like: Tensor) -> Tensor:
-    """The x and y of every pixel, in [-1, 1]: (h, w, 2)."""
+    """The coordinates of every pixel.
+
+    Args:
+        h: height in pixels.
+        w: width in pixels.
+        like: a tensor of the wanted device and dtype.
+
+    Returns:
+        (h, w, 2), x and y in [-1, 1].
+    """
     y, x = (torch.linspace(-1, 1, n, device=like.device, dtype=like.dtype) for n in (h, w))
     return torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
 
 
 class Encoder(nn.Module):
-    """Five blocks, each halving height and width; gives the input and what each block made of it."""
+    """Five blocks, each of which halves height and width; returns the input and the output of each block.
+
+    Args:
+        inside: channels in.
+        depth: extent of the kernels in time.
+    """
 
     def __init__(self, inside: int, depth: int) -> None:
         super().__init__()
@@ -65,7 +96,13 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The way back: doubled, convolved and joined to the encoder's map of that size; `extra` channels in each map."""
+    """The reverse of the encoder: upsample, convolve, and concatenate with the encoder's map of that size.
+
+    Args:
+        inside: channels of the encoder's input.
+        depth: extent of the kernels in time.
+        extra: additional channels in each of the encoder's maps.
+    """
 
     def __init__(self, inside: int, depth: int, extra: int = 0) -> None:
         super().__init__()
@@ -83,7 +120,13 @@ class Decoder(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """Encoder, decoder, one convolution."""
+    """Encoder, decoder, one convolution.
+
+    Args:
+        inside: channels in.
+        outside: channels out.
+        depth: extent of the kernels in time.
+    """
 
     def __init__(self, inside: int, outside: int, depth: int) -> None:
         super().__init__()
@@ -95,7 +138,11 @@ class Hourglass(nn.Module):
 
 
 class KeypointDetector(nn.Module):
-    """Video → Keypoints: mean and covariance of ten heatmaps."""
+    """Video → Keypoints: mean and covariance of ten heatmaps.
+
+    Args:
+        depth: extent of the kernels in time.
+    """
 
     def __init__(self, depth: int = 1) -> None:
         super().__init__()
@@ -111,7 +158,16 @@ class KeypointDetector(nn.Module):
 
 
 def heatmaps(points: Keypoints, h: int, w: int) -> Tensor:
-    """A Gaussian a keypoint: (N, T, 10, h, w)."""
+    """A Gaussian for each keypoint.
+
+    Args:
+        points: keypoints of T frames.
+        h: height in pixels.
+        w: width in pixels.
+
+    Returns:
+        (N, T, 10, h, w).
+    """
     off = grid(h, w, points.mean) - points.mean[..., None, None, :]
     a, b, c = points.var[..., 0, 0], points.var[..., 0, 1], points.var[..., 1, 1]
     (a, b, c), x, y = (v[..., None, None] for v in (a, b, c)), off[..., 0], off[..., 1]
@@ -120,12 +176,26 @@ def heatmaps(points: Keypoints, h: int, w: int) -> Tensor:
 
 
 def difference(driving: Keypoints, source: Keypoints, h: int, w: int) -> Tensor:
-    """Where the keypoints are less where they were: (N, T, 10, h, w)."""
+    """The difference between the heatmaps of the video's keypoints and the picture's.
+
+    Args:
+        driving: keypoints of the video's T frames.
+        source: keypoints of the picture.
+        h: height in pixels.
+        w: width in pixels.
+
+    Returns:
+        (N, T, 10, h, w).
+    """
     return heatmaps(driving, h, w) - heatmaps(source, h, w)
 
 
 class DenseMotion(nn.Module):
-    """Picture, keypoints of the video and of the picture → where each pixel comes from, (N, T, H, W, 2) in [-1, 1]."""
+    """Picture, keypoints of the video and of the picture → where each pixel comes from, (N, T, H, W, 2) in [-1, 1].
+
+    Args:
+        depth: extent of the kernels in time.
+    """
 
     def __init__(self, depth: int = 1) -> None:
         super().__init__()
@@ -148,6 +218,12 @@ class DenseMotion(nn.Module):
 
 
 class Residual(nn.Module):
+    """A residual block: twice batch norm, ReLU and convolution.
+
+    Args:
+        channels: channels in and out.
+    """
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         parts = (nn.BatchNorm3d(channels), nn.ReLU(), conv(channels, channels, 1))
@@ -159,7 +235,11 @@ class Residual(nn.Module):
 
 
 class Generator(nn.Module):
-    """A picture (N, 3, 1, H, W) and keypoints of a video and of the picture → frames (N, 3, T, H, W)."""
+    """A picture (N, 3, 1, H, W) and keypoints of a video and of the picture → frames (N, 3, T, H, W) in [0, 1].
+
+    Args:
+        depth: extent of the kernels in time.
+    """
 
     def __init__(self, depth: int = 1) -> None:
         super().__init__()
@@ -180,7 +260,15 @@ class Generator(nn.Module):
 
 
 def warp(features: Tensor, flow: Tensor) -> Tensor:
-    """Features of one frame (N, C, 1, h, w) moved along a flow (N, T, H, W, 2): (N, C, T, h, w)."""
+    """Moves the features of one frame along an optical flow.
+
+    Args:
+        features: (N, C, 1, h, w).
+        flow: (N, T, H, W, 2), where each pixel comes from, in [-1, 1].
+
+    Returns:
+        (N, C, T, h, w).
+    """
     n, t = flow.shape[:2]
     h, w = features.shape[-2:]
     where = F.interpolate(flow.flatten(0, 1).permute(0, 3, 1, 2), size=(h, w)).permute(0, 2, 3, 1)
@@ -189,7 +277,11 @@ def warp(features: Tensor, flow: Tensor) -> Tensor:
 
 
 class Discriminator(nn.Module):
-    """Video and its keypoints' heatmaps → the video, four feature maps, one score a patch."""
+    """Video and its keypoints' heatmaps → the video, four feature maps, and one score for each patch.
+
+    Args:
+        depth: extent of the kernels in time.
+    """
 
     def __init__(self, depth: int = 1) -> None:
         super().__init__()
@@ -216,9 +308,15 @@ def train_step(
     picture: Tensor,
     video: Tensor,
 ) -> None:
-    """One step as released: a picture (N, 3, 1, H, W) and frames (N, 3, T, H, W) of the same video, T = 1.
+    """One step, as released: least-squares GAN and feature matching in D.
 
-    Least-squares GAN and matched features of D; optimizers hold the weights of detector, generator, discriminator.
+    Args:
+        detector: the keypoint detector; its parameters are updated.
+        generator: G; its parameters are updated.
+        discriminator: D; its parameters are updated.
+        optimizers: those of detector, generator and discriminator.
+        picture: (N, 3, 1, H, W) in [0, 1].
+        video: (N, 3, T, H, W) in [0, 1], frames of the same video; T = 1 as released.
     """
     points = detector(torch.cat([picture, video], dim=2))  # together, for the batch norms
     source, driving = points.at(slice(1)), points.at(slice(1, None))

@@ -1,7 +1,7 @@
-"""pix2pix (Isola, Zhu, Zhou and Efros, CVPR 2017), built for its cost in Tab. 6: a picture of labels → a frame.
+"""pix2pix (Isola, Zhu, Zhou and Efros, CVPR 2017), built for its cost in Tab. 6: a segmentation map → a frame.
 
-U-Net and 70×70 patch discriminator as in the paper's appendix; at 64×64 the U-Net has log2(64) = 6 levels, as 8 at
-256×256. Nothing here is trained by this project: a clip needs a segmentation of each of its frames.
+U-Net and 70×70 patch discriminator as in the paper's appendix; at 64×64 the U-Net has log2(64) = 6 levels, as it has 8
+at 256×256. Nothing here is trained by this project: a clip needs a segmentation of each of its frames.
 """
 
 from __future__ import annotations
@@ -15,9 +15,16 @@ L1_WEIGHT = 100
 
 
 class UNet(nn.Module):
-    """C64-C128-C256-C512-C512… down to 1×1 and back up, each level joined to its twin; all kernels 4, stride 2.
+    """The U-Net: (N, 3, size, size) in [-1, 1] → the same shape and range.
 
-    (N, 3, size, size) in [-1, 1] → the same shape; size is a power of two from 16 up.
+    C64-C128-C256-C512-C512… down to 1×1 and back up, with skip connections on each level; all kernels are 4 wide with
+    stride 2.
+
+    Args:
+        size: height and width in pixels, a power of two from 16 up.
+
+    Raises:
+        ValueError: size is another number.
     """
 
     def __init__(self, size: int = 64) -> None:
@@ -54,7 +61,7 @@ class UNet(nn.Module):
 
 
 class PatchDiscriminator(nn.Sequential):
-    """C64-C128-C256-C512 and one score for each 70×70 patch: (N, 6, H, W), labels and frame joined → (N, 1, h, w)."""
+    """C64-C128-C256-C512 and one logit for each 70×70 patch: labels and frame joined, (N, 6, H, W) → (N, 1, h, w)."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -74,7 +81,16 @@ def train_step(
     drawn: Tensor,
     real: Tensor,
 ) -> None:
-    """One step on pairs of labels `drawn` and frames `real`, both (N, 3, H, W) in [-1, 1]: D, then G."""
+    """One step: D, then G.
+
+    Args:
+        generator: G; its parameters are updated.
+        discriminator: D; its parameters are updated.
+        g_optimizer: steps on G's parameters.
+        d_optimizer: steps on D's parameters.
+        drawn: (N, 3, H, W) segmentation maps, in [-1, 1].
+        real: (N, 3, H, W) their frames, in [-1, 1].
+    """
     fake = generator(drawn)
     d_optimizer.zero_grad()
     fake_score = discriminator(torch.cat([drawn, fake.detach()], dim=1))

@@ -1,7 +1,7 @@
-"""TGAN: one network makes a series of latents in time, another a frame of each; a critic with clipped singular values.
+"""TGAN: one network generates a sequence of latents, another a frame from each; a critic with clipped singular values.
 
-Saito, Matsumoto and Saito, Temporal Generative Adversarial Nets with Singular Value Clipping, ICCV 2017, with the
-sizes and settings of the program that its authors published for Moving MNIST.
+Saito, Matsumoto and Saito, Temporal Generative Adversarial Nets with Singular Value Clipping, ICCV 2017, with the sizes
+and settings of the program that its authors published for Moving MNIST.
 """
 
 from __future__ import annotations
@@ -21,7 +21,11 @@ RMSPROP: dict[str, Any] = {"lr": 5e-5, "alpha": 0.99, "eps": 1e-8}
 
 
 class TemporalGenerator(nn.Module):
-    """F: z_slow (N, 100) → z_fast (N, 16, 100) in [-1, 1], one a frame."""
+    """F: z_slow (N, 100) → z_fast (N, 16, 100) in [-1, 1], one for each frame.
+
+    Args:
+        width: factor on the channels of every hidden layer.
+    """
 
     def __init__(self, width: float = 1.0) -> None:
         super().__init__()
@@ -41,7 +45,10 @@ class TemporalGenerator(nn.Module):
 class ImageGenerator(nn.Module):
     """G: z_slow and z_fast of N frames, (N, 100) each → frames (N, C, 64, 64) in [-1, 1].
 
-    fast: whether there is a z_fast; without it half of the first maps are absent.
+    Args:
+        channels: channels of a frame.
+        width: factor on the channels of every hidden layer.
+        fast: whether there is a z_fast; without it half of the first maps are absent.
     """
 
     def __init__(self, channels: int = 3, width: float = 1.0, fast: bool = True) -> None:
@@ -70,7 +77,12 @@ class ImageGenerator(nn.Module):
 
 
 class Critic(nn.Module):
-    """D: clips (N, C, 16, 64, 64) → scores (N, 1), not squashed: a Wasserstein critic."""
+    """D: clips (N, C, 16, 64, 64) → scores (N, 1) of any size: a Wasserstein critic.
+
+    Args:
+        channels: channels of a frame.
+        width: factor on the channels of every hidden layer.
+    """
 
     def __init__(self, channels: int = 3, width: float = 1.0) -> None:
         super().__init__()
@@ -88,9 +100,9 @@ class Critic(nn.Module):
 
     @torch.no_grad()
     def clip_singular_values(self) -> None:
-        """Keeps D's slope bounded: singular values of every kernel at most 1, γ of every batch norm in [0.01 σ, σ].
+        """Bounds D's slope: singular values of every kernel are at most 1, γ of every batch norm is in [0.01 σ, σ].
 
-        σ is the running deviation that the norm divides by, so that γ / σ, its slope, is at most 1 as well.
+        σ is the running standard deviation that the norm divides by, so that its slope, γ / σ, is at most 1 as well.
         """
         for module in self.modules():
             if isinstance(module, (nn.Conv2d, nn.Conv3d)):
@@ -102,9 +114,12 @@ class Critic(nn.Module):
 
 
 def with_clipped_singular_values(matrix: Tensor) -> Tensor:
-    """The matrix (out, rest), out ≤ rest, with every singular value above 1 set to 1.
+    """A matrix with every singular value above 1 set to 1.
 
     With W = U S Vᵀ and W Wᵀ = U S² Uᵀ, the clipped matrix is U min(1, 1/S) Uᵀ W: one small eigenproblem, no long Vᵀ.
+
+    Args:
+        matrix: (out, rest), out ≤ rest.
     """
     squares, u = torch.linalg.eigh(matrix @ matrix.T)
     shrink = squares.clamp_min(1).rsqrt()
@@ -112,10 +127,14 @@ def with_clipped_singular_values(matrix: Tensor) -> Tensor:
 
 
 class TGAN(ClipGAN):
-    """The three networks and their training. clips: how many a step looks at.
+    """The three networks of TGAN and their training.
 
-    fast=False is the paper's row "TGAN (z1)", which it does not describe: we take it as G fed by z_slow alone. F is
-    left out, and a clip is one picture, 16 times.
+    Args:
+        channels: channels of a frame.
+        width: factor on the channels of every hidden layer.
+        clips: clips in a step.
+        fast: whether there is a z_fast. False is the paper's row "TGAN (z1)", which it does not describe; we take it as
+            G with z_slow alone, without F, so that a clip is a single picture repeated.
     """
 
     stride = 1
@@ -138,7 +157,7 @@ class TGAN(ClipGAN):
                 nn.init.zeros_(weight)
 
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
-        """RMSprop for G and F together, which climb the loss that D descends."""
+        """RMSprop for D, and for G and F together, which maximise the loss that D minimises."""
         drawing = [weight for name, weight in self.named_parameters() if not name.startswith("critic.")]
         return {
             "g": torch.optim.RMSprop(drawing, **RMSPROP, maximize=True),
@@ -148,9 +167,16 @@ class TGAN(ClipGAN):
     def train_step(
         self, sampler: ClipSampler, optimizers: dict[str, torch.optim.Optimizer], rng: torch.Generator
     ) -> dict[str, Tensor]:
-        """G, F and D move at once on the same fakes: one backward pass of E[D(fake)] - E[D(real)] serves all three.
+        """Updates G, F and D at once: one backward pass of E[D(fake)] - E[D(real)] serves all three.
 
-        losses: d_loss, that difference (its negative estimates the Wasserstein distance), and g_loss = -E[D(fake)].
+        Args:
+            sampler: draws the real clips.
+            optimizers: as `optimizers` gives them.
+            rng: source of all randomness, on the networks' device.
+
+        Returns:
+            d_loss, that difference (its negative estimates the Wasserstein distance), and g_loss = -E[D(fake)], as
+            detached scalars.
         """
         frames, _ = sampler.draw(self.clips, rng)
         real = self.to_values(frames).transpose(1, 2)  # (N, C, T, 64, 64)

@@ -1,4 +1,4 @@
-"""fit and load for the baselines: the loop, callbacks and checkpoints of `animlab.fit`, around another model."""
+"""fit and load for the baselines: the loop, callbacks and checkpoints of `animlab.fit`, with another model."""
 
 from __future__ import annotations
 
@@ -48,17 +48,44 @@ def fit(
     keep: int = 0,
     progress: bool = True,
 ) -> Run:
-    """Trains a baseline on random clips, as published, and gives back a Run whose model is a ClipGAN.
+    """Trains a baseline on random clips, as published.
 
-    >>> run = animlab.baselines.fit(clips, model="mocogan", steps=2000, seed=0, out="runs/mocogan", width=0.25)
-    >>> run.model.animate(frames=16, seed=3)      # (16, 64, 64, C) uint8
+    MoCoGAN learns from 16 frames, every other one, of clips of at least 32, and is given the classes of the data set;
+    TGAN learns from 16 consecutive frames. Neither paper averages weights, so a callback's record holds the model as it
+    is. The progress bar's `frames/s` counts real frames.
 
-    model: a name in MODELS. MoCoGAN learns from 16 frames, every other one, of clips of 32 and more, and is told the
-    classes that the data set names; TGAN from 16 frames in a row. The other arguments are those of `animlab.fit`; a
-    callback's record holds the model as it is, for neither paper averages its weights. `frames/s` counts real frames.
+    Example:
+        >>> run = animlab.baselines.fit(clips, model="mocogan", steps=2000, seed=0, out="runs/mocogan", width=0.25)
+        >>> run.model.animate(frames=16, seed=3)      # (16, 64, 64, C) uint8
 
-    Raises ValueError for an unknown model, for frames or clips that cannot be trained on and for several processes;
-    FileExistsError, TrainingDiverged and MemoryError as `animlab.fit` does.
+    Args:
+        clips: what load_dataset returns.
+        model: a name in MODELS.
+        steps: steps of the whole run.
+        seed: seed of weights, clips and noise.
+        out: folder for the checkpoint, or a .safetensors file; None writes nothing.
+        width: factor on the channels of the networks; 1 is the published one.
+        seconds: wall-clock limit of this call in seconds.
+        precision: as for `animlab.fit`.
+        device: as for `animlab.fit`.
+        resume: whether to continue from the checkpoint in `out`.
+        callbacks: as for `animlab.fit`.
+        sample_every: steps between two calls of on_sample.
+        checkpoint_every: steps between two checkpoints.
+        keep: number of earlier checkpoints that stay beside the newest.
+        progress: whether to show a progress bar.
+
+    Returns:
+        A Run, whose model is a ClipGAN.
+
+    Raises:
+        ValueError: The model is unknown, frames or clips cannot be trained on, or there are several processes.
+        TypeError: An argument is not Clips or a list of callbacks.
+        FileExistsError: `out` holds a run, and `resume` is off.
+        BlockingIOError: Another process is training in `out`.
+        CheckpointError: The checkpoint in `out` is damaged.
+        TrainingDiverged: A loss is no longer finite.
+        MemoryError: A step or a checkpoint needs more memory than there is.
     """
     if not isinstance(model, str) or model not in MODELS:
         raise ValueError(f"No baseline is named {model!r}; there are {', '.join(map(repr, MODELS))}.")
@@ -80,7 +107,15 @@ def fit(
 
 
 class ClipTrainer(Trainer):
-    """Trains the baseline `model`, a name in MODELS, on random clips."""
+    """Trains a baseline on random clips.
+
+    Args:
+        clips: the data set.
+        model: a name in MODELS.
+        settings: data set, seed and precision.
+        width: factor on the channels of the networks.
+        processes: this one process and its device.
+    """
 
     must_agree = ("baseline", "config", "card")
 
@@ -89,7 +124,7 @@ class ClipTrainer(Trainer):
         kind: type[ClipGAN] = build.func if isinstance(build, partial) else build  # type: ignore[assignment]
         self.sampler = ClipSampler(clips, kind.length, kind.stride)
         options = {"categories": self.sampler.categories} if kind is MoCoGAN else {}
-        with torch.random.fork_rng(devices=[]):  # the caller's random state is left alone
+        with torch.random.fork_rng(devices=[]):  # the global random state is unchanged
             torch.default_generator.manual_seed(settings.seed)
             self.gan = build(channels=clips.frames.shape[3], width=width, **options).to(processes.device)
         rng = torch.Generator(processes.device).manual_seed(settings.seed)
@@ -100,16 +135,16 @@ class ClipTrainer(Trainer):
 
     @property
     def batch(self) -> int:
-        """Real frames a step."""
+        """Real frames per step."""
         return self.gan.frames_per_step
 
     @property
     def width(self) -> float:
-        """Of the networks."""
+        """The networks' width factor."""
         return self.gan.config["width"]
 
     def model(self) -> ClipGAN:
-        """The model, which always is the newest step."""
+        """The model, which always shows the newest step."""
         return self.gan
 
     def _update(self) -> dict[str, float]:
@@ -132,9 +167,16 @@ class ClipTrainer(Trainer):
 
 
 def load(path: str | Path, device: torch.device | str = "cpu") -> ClipGAN:
-    """A trained baseline: a run's folder or a .safetensors file, looked for as `animlab.load` does.
+    """Loads a trained baseline.
 
-    Raises FileNotFoundError or CheckpointError, each with one sentence that says why.
+    Args:
+        path: the folder of a run or a .safetensors file, looked up as `animlab.load` does.
+        device: where the weights go.
+
+    Raises:
+        FileNotFoundError: There is no model at `path`.
+        CheckpointError: The file is damaged, or holds no baseline.
+        ValueError: The device cannot be used here.
     """
     place = checkpoints.find(path)
     tensors, header = checkpoints.read_checkpoint(place, ("gan.",))
