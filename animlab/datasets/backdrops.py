@@ -1,4 +1,4 @@
-"""Backgrounds for the rendered portraits: what is behind people in pictures, out of focus."""
+"""Backgrounds for the rendered portraits: what is behind people in photographs, out of focus."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ KINDS = ("gradient", "lights", "foliage", "curtain", "room")
 
 
 def backdrop(rng: np.random.Generator, kind: int) -> np.ndarray:
-    """One background, (64, 64, 3) float32, 0 to 255; kind: index into KINDS."""
+    """Paints a random background.
+
+    Args:
+        rng: source of randomness.
+        kind: index into KINDS.
+
+    Returns:
+        (64, 64, 3) float32, 0 to 255.
+    """
     return (_gradient, _lights, _foliage, _curtain, _room)[kind](rng)
 
 

@@ -1,7 +1,7 @@
-"""Antialiased shapes in numpy, a whole clip at a time, for the rendered stand-ins.
+"""Antialiased shapes in numpy, a whole clip at a time, for the synthetic sets.
 
-A shape is drawn from its signed distance: how far each pixel's centre lies outside it (negative: inside). Half a pixel
-either side of the edge the colour fades, which is all that antialiasing takes at this size.
+A shape is drawn from its signed distance: how far each pixel's centre is outside it (negative: inside). Within half a
+pixel on either side of the edge the colour fades, which is all the antialiasing that is needed at this size.
 
 Points are in pixels, x to the right and y down, and pixel (0, 0) has its centre at (0, 0): the mean position of a
 shape's pixels is its centre.
@@ -19,16 +19,31 @@ EVERYWHERE = (slice(None), slice(None))
 
 
 def window(points: np.ndarray, margin: float) -> tuple[slice, slice]:
-    """The rows and columns that hold all `points`, (..., 2), and `margin` pixels around: no need to draw elsewhere."""
+    """The part of a picture that contains some points, so that nothing else has to be drawn.
+
+    Args:
+        points: (…, 2) in pixels.
+        margin: pixels to add on each side.
+
+    Returns:
+        Rows and columns.
+    """
     low = np.clip(np.floor(points.reshape(-1, 2).min(axis=0) - margin), 0, SIZE - 1).astype(int)
     high = np.clip(np.ceil(points.reshape(-1, 2).max(axis=0) + margin), 0, SIZE - 1).astype(int)
     return slice(low[1], high[1] + 1), slice(low[0], high[0] + 1)
 
 
 def capsule(start: np.ndarray, end: np.ndarray, radius: float, within: tuple[slice, slice] = EVERYWHERE) -> np.ndarray:
-    """Signed distance, (T, 64, 64), to thick lines with round ends from `start` to `end`, (T, 2) points; a limb.
+    """Signed distance to thick lines with round ends, such as limbs; to a disc where both ends are equal.
 
-    Where `start` equals `end`, it is a disc. within: the rows and columns to measure, from `window`.
+    Args:
+        start: (T, 2), one end in pixels.
+        end: (T, 2), the other end.
+        radius: half the thickness, in pixels.
+        within: rows and columns to measure, from `window`.
+
+    Returns:
+        (T, 64, 64) in pixels, or less `within` a window.
     """
     x, y = X[within], Y[within]
     along = end - start
@@ -39,23 +54,50 @@ def capsule(start: np.ndarray, end: np.ndarray, radius: float, within: tuple[sli
 
 
 def square(centre: np.ndarray, side: float) -> np.ndarray:
-    """Signed distance, (T, 64, 64), to upright squares around `centre`, (T, 2) points."""
+    """Signed distance to upright squares.
+
+    Args:
+        centre: (T, 2) in pixels.
+        side: in pixels.
+
+    Returns:
+        (T, 64, 64) in pixels.
+    """
     dx = np.abs(X - centre[:, 0, None, None])
     dy = np.abs(Y - centre[:, 1, None, None])
     return np.maximum(dx, dy) - side / 2
 
 
 def coverage(distance: np.ndarray) -> np.ndarray:
-    """How much of each pixel a shape covers, 0 to 1."""
+    """How much of each pixel a shape covers, 0 to 1.
+
+    Args:
+        distance: signed distance to the shape, in pixels.
+    """
     return np.clip(0.5 - distance, 0, 1)
 
 
 def paint(frames: np.ndarray, cover: np.ndarray, colour: np.ndarray) -> None:
-    """Lay a colour, (3,) or one that varies over (T, 64, 64, 3), over `frames`, (T, 64, 64, 3) float32, in place."""
+    """Blends a colour over frames, in place.
+
+    Args:
+        frames: (T, 64, 64, 3) float32.
+        cover: (T, 64, 64), opacity, 0 to 1.
+        colour: (3,), or (T, 64, 64, 3).
+    """
     frames += cover[..., None].astype(np.float32) * (colour.astype(np.float32) - frames)
 
 
 def smooth_noise(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
-    """A (64, 64) field of soft blotches, `rows` by `columns` of them, about -1 to 1."""
+    """A field of soft random blotches.
+
+    Args:
+        rng: source of randomness.
+        rows: blotches from top to bottom.
+        columns: blotches from left to right.
+
+    Returns:
+        (64, 64), about -1 to 1.
+    """
     coarse = Image.fromarray(rng.uniform(-1, 1, (rows, columns)).astype(np.float32))
     return np.asarray(coarse.resize((SIZE, SIZE), Image.Resampling.BICUBIC))

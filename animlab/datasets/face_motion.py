@@ -1,4 +1,4 @@
-"""Clips of a morphable face that turns, nods, smiles or is lit from another side, everything about them known."""
+"""Clips of a morphable face that turns, nods, smiles or is lit from another side, with all true values known."""
 
 from __future__ import annotations
 
@@ -28,16 +28,23 @@ def motions(model: MorphableModel) -> tuple[str, ...]:
 
 
 def render_faces(model: MorphableModel, clips: int, length: int, seed: int = 0) -> Iterator[Clip]:
-    """Render clips of faces, uint8 (length, 64, 64, 3); the classes, `motions(model)`, take turns.
+    """Renders clips of faces; the classes, `motions(model)`, alternate.
 
-    A clip shows one person before one background. What its class names goes from one end to the other, slowing down
-    at both; everything else stands still ("mixed": several things go at once). Person, background and whatever
-    stands still are drawn anew for each clip; the same seed gives the same clips.
+    A clip shows one person in front of one background. What its class names moves from one end to the other, slowing
+    down at both; everything else stands still ("mixed": several things move at once). Person, background and whatever
+    stands still are drawn at random for each clip.
 
-    Factors, each (length,) float32: class (index into the classes); phase (0 to 1, eased); yaw, pitch, roll (degrees,
-    as in `renderer.rotation`); light_azimuth, light_elevation (degrees; 0, 0 is the camera's own place, positive is
-    right of it and above); the weight of every expression; identity_0 to identity_3, tint_0 and tint_1 (the person's
-    first weights, in standard deviations).
+    Args:
+        model: the faces.
+        clips: number of clips.
+        length: frames in a clip.
+        seed: the same seed gives the same clips.
+
+    Yields:
+        Clips, uint8 (length, 64, 64, 3), with factors, each (length,) float32. These are class (index into the
+        classes); phase (0 to 1, eased); yaw, pitch, roll (degrees, as in `renderer.rotation`); light_azimuth,
+        light_elevation (degrees; 0, 0 is the camera's position, positive is right of it and above); the weight of every
+        expression; identity_0 to identity_3, tint_0 and tint_1 (the person's first weights, in standard deviations).
     """
     artist = _Artist(model)
     for index in range(clips):
@@ -45,7 +52,7 @@ def render_faces(model: MorphableModel, clips: int, length: int, seed: int = 0) 
 
 
 class _Artist:
-    """Draws clips of one model; what depends on the mesh alone is worked out once."""
+    """Draws clips of one model; what depends on the mesh alone is computed once."""
 
     def __init__(self, model: MorphableModel) -> None:
         self.model = model
@@ -80,7 +87,7 @@ class _Artist:
         return Clip(frames, motions(model)[kind], factors=factors)
 
     def _pose(self, shape: np.ndarray, turn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Turn a head by a rotation (3, 3): points in radii of the head, and normals, (V, 3) each; the neck bends."""
+        """Turns a head by a rotation (3, 3): points in radii of the head, and normals, (V, 3) each; the neck bends."""
         model = self.model
         points = (shape - model.centre) / np.float32(model.radius)
         normals = self.normals(shape)

@@ -1,7 +1,7 @@
-"""The geometry of rendered heads: where on which face each pixel of a picture lies, and how much light falls there.
+"""The geometry of rendered heads: which point of which face each pixel of a picture shows, and how much light it gets.
 
-A head is an egg whose surface is found for every pixel. That point, turned back by the head's yaw and pitch, tells
-where on the face the pixel lies, so that what is drawn on the flat face turns with the head.
+A head is an egg, whose surface point is computed for every pixel. Turned back by the head's yaw and pitch, this point
+tells where on the face the pixel is, so that what is drawn on the flat face turns with the head.
 
 Lengths are in heads: 1 is half a head's height, x to the picture's right, y down, z towards the viewer. Every number of
 a `Look` is an array (N, 1, 1), every colour (N, 1, 1, 3), so that N pictures are drawn with the same arithmetic.
@@ -25,15 +25,38 @@ CROPPED, PARTED, FRINGE, BOB, LONG, UPDO, CURLY, BALD = range(len(STYLES))
 class Look:
     """What N faces look like.
 
-    yaw, pitch, tilt: how far the head is turned to the picture's right, up, and clockwise, in radians.
-    eye_x, eye_y: pixels, where the point between the eyes lies. scale: pixels, half the head's height. width: half the
-        head's width in heads. jaw: how much narrower the chin is, 0 to 1.
-    smile: -1 (corners down) to 1; mouth_open, eyes_open: 0 to 1; brow: -1 (frown) to 1 (raised); gaze: -1 to 1.
-    nose, lips: relative sizes. beard: 0 to 1, how dense. glasses: 0 or 1.
-    style: index into STYLES. parting: where the hair parts, -1 to 1. strands: 0 to 2π, where its strands lie.
-    volume: of the hair, in heads.
-    light_x, light_y, light_z: direction to the light, of length 1. ambient: 0 to 1, the light from all sides.
-    skin, lip, iris, hair, cloth: colours, 0 to 255. neckline: 0 (round) to 1 (deep V).
+    Args:
+        yaw: how far the head is turned to the picture's right, in radians.
+        pitch: how far it is turned up, in radians.
+        tilt: how far it is tilted clockwise, in radians.
+        eye_x: column of the point between the eyes, in pixels.
+        eye_y: row of the point between the eyes, in pixels.
+        scale: half the head's height, in pixels.
+        width: half the head's width, in heads.
+        jaw: how much narrower the chin is, 0 to 1.
+        smile: -1 (corners down) to 1.
+        mouth_open: 0 to 1.
+        eyes_open: 0 to 1.
+        brow: -1 (frown) to 1 (raised).
+        gaze: -1 to 1, to the picture's right.
+        nose: relative size.
+        lips: relative size.
+        beard: density, 0 to 1.
+        glasses: 0 or 1.
+        style: index into STYLES.
+        parting: where the hair is parted, -1 to 1.
+        strands: phase of the strands, 0 to 2π.
+        volume: of the hair, in heads.
+        light_x: direction to the light, with light_y and light_z of length 1.
+        light_y: its part downwards.
+        light_z: its part towards the viewer.
+        ambient: fraction of ambient light, 0 to 1.
+        skin: colour, 0 to 255.
+        lip: colour, 0 to 255.
+        iris: colour, 0 to 255.
+        hair: colour, 0 to 255.
+        cloth: colour, 0 to 255.
+        neckline: 0 (round) to 1 (deep V).
     """
 
     yaw: np.ndarray
@@ -71,10 +94,16 @@ class Look:
 
 @dataclass(frozen=True)
 class Surface:
-    """What each pixel of N pictures shows of a ball, (N, 64, 64) each.
+    """Which point of a ball each pixel of N pictures shows, (N, 64, 64) each.
 
-    outside: signed distance to the outline, in pixels. nx, ny, nz: the point of the unit ball that is seen. x, y, z:
-    the same point on a head that looks straight ahead; z below 0 is the back of the head.
+    Attributes:
+        outside: signed distance to the outline, in pixels.
+        nx: the visible point of the unit ball, to the picture's right.
+        ny: the same point, downwards.
+        nz: the same point, towards the viewer.
+        x: the same point on a head that looks straight ahead.
+        y: its height on that head.
+        z: its depth on that head; below 0 is the back.
     """
 
     outside: np.ndarray
@@ -87,7 +116,14 @@ class Surface:
 
 
 def head_coordinates(look: Look) -> tuple[np.ndarray, np.ndarray]:
-    """Where each pixel lies on the upright head, in heads from its middle, (N, 64, 64) twice."""
+    """The position of each pixel on the upright head.
+
+    Args:
+        look: N faces.
+
+    Returns:
+        x and y, in heads from its middle, (N, 64, 64) each.
+    """
     # The point between the eyes on the turned head; the head is placed such that it lands on eye_x, eye_y.
     at_eyes = turn(look, np.zeros_like(look.yaw), np.full_like(look.yaw, EYE[1]), np.full_like(look.yaw, 0.998))
     eyes_x = at_eyes[0] * look.width * narrowing(look, at_eyes[1]) + shear(look, at_eyes[1])
@@ -97,7 +133,14 @@ def head_coordinates(look: Look) -> tuple[np.ndarray, np.ndarray]:
 
 
 def surface(look: Look, x: np.ndarray, y: np.ndarray, volume: np.ndarray | float) -> Surface:
-    """The head's surface, grown by `volume` at its upper half, as hair does."""
+    """The head's surface.
+
+    Args:
+        look: N faces.
+        x: (N, 64, 64), as `head_coordinates` gives it.
+        y: (N, 64, 64), as `head_coordinates` gives it.
+        volume: how much the upper half is enlarged, as by hair.
+    """
     grown = 1 + volume * ramp(y, 0.45, -0.35)
     nx, ny = (x - shear(look, y)) / (look.width * narrowing(look, y)) / grown, y / grown
     # A skull is a little squarer than an egg.
@@ -116,28 +159,35 @@ def surface(look: Look, x: np.ndarray, y: np.ndarray, volume: np.ndarray | float
 
 
 def turn(look: Look, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A point of the unit ball, turned by pitch and yaw: what `surface` undoes."""
+    """A point of the unit ball, turned by pitch and yaw, which `surface` reverses."""
     y, z = y * np.cos(look.pitch) - z * np.sin(look.pitch), y * np.sin(look.pitch) + z * np.cos(look.pitch)
     return x * np.cos(look.yaw) + z * np.sin(look.yaw), y, z * np.cos(look.yaw) - x * np.sin(look.yaw)
 
 
 def narrowing(look: Look, y: np.ndarray) -> np.ndarray:
-    """Relative width of the head at a height: temples, cheekbones, jaw."""
+    """The relative width of the head at a height: temples, cheekbones, jaw."""
     return 1 - look.jaw * ramp(y, 0.1, 1.1)
 
 
 def shear(look: Look, y: np.ndarray) -> np.ndarray:
-    """The chin of a turned head points where the face looks."""
+    """How far the head is displaced at a height: the chin of a turned head points where the face looks."""
     return 0.3 * np.sin(look.yaw) * ramp(y, -0.2, 1.0)
 
 
 def ramp(x: np.ndarray, start: float, end: float) -> np.ndarray:
-    """0 before start, 1 after end, smooth between."""
+    """0 before start, 1 after end, smooth in between."""
     t = np.clip((x - start) / (end - start), 0, 1)
     return t * t * (3 - 2 * t)
 
 
 def brightness(look: Look, nx: np.ndarray, ny: np.ndarray, nz: np.ndarray) -> np.ndarray:
-    """How bright a surface with this normal is, about 0.4 to 1.12."""
+    """How bright surfaces with given normals are, about 0.4 to 1.12.
+
+    Args:
+        look: N faces, with their light.
+        nx: the normals' part to the picture's right.
+        ny: their part downwards.
+        nz: their part towards the viewer.
+    """
     falling = nx * look.light_x + ny * look.light_y + nz * look.light_z
     return look.ambient + (1.12 - look.ambient) * np.clip((falling + 0.25) / 1.25, 0, 1)

@@ -15,18 +15,22 @@ from scipy import sparse
 class MorphableModel:
     """A mesh whose shape and colours are linear in a few weights; the face looks along +z, y is up.
 
-    >>> face = model.mean + model.shape(identity=[1.5, -0.5], expression=[1.0])      # (V, 3)
+    Example:
+        >>> face = model.identity_shape(weights) + model.expression_offset(smile)      # (V, 3)
 
-    mean: (V, 3) float32, the neutral mean face. Its unit is free: renderers scale by `radius`.
-    identity: (K, V, 3), directions of one standard deviation each.
-    expression: (E, V, 3), what each expression moves at weight 1. expressions: their E names.
-    expression_low: the weight at the other end of an expression: 0 for a blend shape, -1 for a component that has two
-        sides.
-    colour: (V, 3), mean red, green and blue, 0 to 255. tint: (A, V, 3), directions of one standard deviation each.
-    gloss: (V,), strength of the highlight, 0 to 255.
-    follows: (V,), how far a vertex goes along when the head turns: 1 on the head, less down the neck, 0 on the chest.
-    triangles: (F, 3) int64, counter-clockwise when seen from outside.
-    centre: (3,), the middle of the head, which it turns around. radius: from there to the crown or the chin.
+    Args:
+        mean: (V, 3) float32, the neutral mean face, in any unit: renderers scale by `radius`.
+        identity: (K, V, 3), directions of one standard deviation each.
+        expression: (E, V, 3), displacement by each expression at weight 1.
+        expressions: their E names.
+        colour: (V, 3), mean red, green and blue, 0 to 255.
+        tint: (A, V, 3), directions of colour, of one standard deviation each.
+        gloss: (V,), strength of the highlight, 0 to 255.
+        follows: (V,), how far a vertex follows a turn of the head: 1 on the head, less down the neck, 0 on the chest.
+        triangles: (F, 3) int64, counter-clockwise when seen from outside.
+        centre: (3,), the middle of the head, around which it turns.
+        radius: from there to the crown or the chin.
+        expression_low: smallest weight of an expression: 0 for a blend shape, -1 for a component with two sides.
     """
 
     mean: np.ndarray
@@ -43,15 +47,36 @@ class MorphableModel:
     expression_low: float = 0.0
 
     def identity_shape(self, weights: np.ndarray) -> np.ndarray:
-        """The neutral face (V, 3) of a person: identity weights (K,) in standard deviations."""
+        """The neutral face of a person.
+
+        Args:
+            weights: (K,) identity weights, in standard deviations.
+
+        Returns:
+            (V, 3).
+        """
         return self.mean + np.tensordot(weights.astype(np.float32), self.identity, 1)
 
     def expression_offset(self, weights: np.ndarray) -> np.ndarray:
-        """What expressions add to a face, (V, 3): expression weights (E,)."""
+        """The displacement of a face by expressions.
+
+        Args:
+            weights: (E,) expression weights.
+
+        Returns:
+            (V, 3).
+        """
         return np.tensordot(weights.astype(np.float32), self.expression, 1)
 
     def tinted(self, weights: np.ndarray) -> np.ndarray:
-        """The colours (V, 3) of a person, 0 to 255: tint weights (A,) in standard deviations."""
+        """The colours of a person.
+
+        Args:
+            weights: (A,) tint weights, in standard deviations.
+
+        Returns:
+            (V, 3), 0 to 255.
+        """
         return np.clip(self.colour + np.tensordot(weights.astype(np.float32), self.tint, 1), 0, 255)
 
     def reduced(self, fixed: np.ndarray) -> MorphableModel:
@@ -61,7 +86,8 @@ class MorphableModel:
         merged vertex is the mean of its parts, in the mean face and in every direction alike, so the model stays
         linear.
 
-        fixed: (V,) bool.
+        Args:
+            fixed: (V,) bool.
         """
         group = _neighbourhoods(self.triangles, fixed)
         triangles = group[self.triangles]
@@ -92,24 +118,38 @@ class MorphableModel:
 
 
 def outward(triangles: np.ndarray, vertices: np.ndarray) -> np.ndarray:
-    """The triangles (F, 3), turned round where they run clockwise: a face looks along +z, and so does its skin."""
+    """Triangles whose corners run counter-clockwise when seen from outside.
+
+    Args:
+        triangles: (F, 3), all of one orientation.
+        vertices: (V, 3) of a face that looks along +z.
+
+    Returns:
+        (F, 3), reversed where necessary.
+    """
     a, b, c = (vertices[triangles[:, k]] for k in range(3))
     return triangles if np.cross(b - a, c - a)[:, 2].sum() > 0 else triangles[:, ::-1]
 
 
 def smooth_step(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """0 below `low`, 1 above `high`, smooth between them."""
+    """0 below `low`, 1 above `high`, smooth in between."""
     t = np.clip((values - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
 
 
 def mix(below: np.ndarray, above: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """Colours (V, 3) with others laid over them, (3,) or (V, 3), `share` (V,) of them."""
+    """Blends colours.
+
+    Args:
+        below: (V, 3).
+        above: (3,) or (V, 3).
+        share: (V,), the fraction of `above`, 0 to 1.
+    """
     return below + share[:, None] * (np.asarray(above) - below)
 
 
 def _neighbourhoods(triangles: np.ndarray, fixed: np.ndarray) -> np.ndarray:
-    """The group of each vertex, (V,) int: one vertex and those of its free neighbours that no other group has taken."""
+    """The group of each vertex, (V,) int: a vertex and its free neighbours that belong to no other group yet."""
     ends = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     ends = ends[~fixed[ends].any(axis=1)]
     edges = sparse.csr_matrix(

@@ -4,8 +4,8 @@ Srivastava, Mansimov and Salakhutdinov, "Unsupervised Learning of Video Represen
 from the file that they published (`mnist_test_seq.npy`, which torchvision.datasets.MovingMNIST downloads), or made from
 MNIST's digits by the rule of their generator:
 
-- a place is a point (x, y) of the unit square, which maps to the 36 x 36 corners where a digit of 28 still fits in;
-- it starts anywhere in the square and heads anywhere, both uniformly, a tenth of the square's side a frame;
+- a position is a point (x, y) of the unit square, which maps to the 36 x 36 corners where a digit of 28 still fits in;
+- it starts anywhere in the square and heads anywhere, both uniformly, by a tenth of the square's side per frame;
 - the first frame shows it one step after the start;
 - a step that ends on or beyond a wall ends on the wall instead, and the velocity across that wall changes its sign;
 - corners are rounded down to whole pixels, and where digits overlap the brighter pixel is seen.
@@ -33,7 +33,14 @@ BLOCK = 250  # clips of the published file that are mapped into memory at once, 
 
 
 def find_moving_mnist(root: Path) -> Source | None:
-    """The published clips in `root`, else MNIST's digits to make 10,000 clips from, else None."""
+    """Finds the published clips in a folder, else MNIST's digits to make 10,000 clips from.
+
+    Args:
+        root: the folder.
+
+    Returns:
+        The clips, or None if there is neither.
+    """
     published = next((root / name for name in PUBLISHED if is_file(root / name)), None)
     if published:
         return Source((published,), _open_published(published).shape[1], lambda: _read_published(published))
@@ -45,7 +52,7 @@ def find_moving_mnist(root: Path) -> Source | None:
 
 
 def moving_mnist_stand_in() -> Source:
-    """600 clips of 20 frames of digits drawn by the library, always the same ones."""
+    """The synthetic version: 600 clips of 20 frames of digits drawn by the library, always the same ones."""
     files = tuple(Path(__file__).with_name(name) for name in ("moving_mnist.py", "strokes.py", "drawing.py"))
     return Source(files, STAND_IN_CLIPS, lambda: render_moving_digits(*synthetic_digits(2_000), STAND_IN_CLIPS))
 
@@ -53,13 +60,19 @@ def moving_mnist_stand_in() -> Source:
 def render_moving_digits(
     images: np.ndarray, labels: np.ndarray, clips: int = CLIPS, length: int = LENGTH, seed: int = 0
 ) -> Iterator[Clip]:
-    """Move two digits by the published rule (see the top of this module), uint8 (length, 64, 64, 1) a clip.
+    """Moves two digits by the published rule, which the top of this module states.
 
-    images, labels: digits to draw from, uint8 (N, 28, 28) and int64 (N,), as from `load_digits`.
+    Args:
+        images: (N, 28, 28) uint8, digits to draw from, as `load_digits` gives them.
+        labels: (N,) int64, 0 to 9.
+        clips: number of clips.
+        length: frames in a clip.
+        seed: the same seed gives the same clips.
 
-    The digits and their ways are drawn anew for each clip; the same seed gives the same clips. The class is the two
-    digits, the smaller one first ("3 7"). Factors, each (length,) float32, for j = 1 and 2: digit_j (0 to 9), x_j and
-    y_j (centre of the digit's 28x28 square, pixels), vx_j and vy_j (what it leaves the frame with, pixels a frame).
+    Yields:
+        Clips, uint8 (length, 64, 64, 1), whose class is the two digits, the smaller one first ("3 7"). Their factors,
+        each (length,) float32, are for j = 1 and 2 digit_j (0 to 9), x_j and y_j (centre of the digit's 28x28 square,
+        pixels), vx_j and vy_j (its velocity after the frame, pixels per frame).
     """
     for index in range(clips):
         rng = np.random.default_rng([seed, index])
@@ -82,9 +95,16 @@ def render_moving_digits(
 
 
 def bounce(rng: np.random.Generator, count: int, length: int = LENGTH) -> tuple[np.ndarray, np.ndarray]:
-    """Ways of `count` points through the unit square by the published rule, and the velocities they leave frames with.
+    """Moves points through the unit square by the published rule.
 
-    Returns two arrays (count, length, 2), x before y: places, 0 to 1, and velocities, in sides of the square a frame.
+    Args:
+        rng: source of randomness.
+        count: number of points.
+        length: number of frames.
+
+    Returns:
+        Positions, 0 to 1, and velocities after each frame, in sides of the square per frame; (count, length, 2) each, x
+        before y.
     """
     place = rng.random((count, 2))
     angle = 2 * np.pi * rng.random(count)
@@ -99,7 +119,7 @@ def bounce(rng: np.random.Generator, count: int, length: int = LENGTH) -> tuple[
 
 
 def _read_published(path: Path) -> Iterator[Clip]:
-    """The clips of the published file, whose first axis is time; which digits they show it does not say."""
+    """The clips of the published file, whose first axis is time; it does not say which digits they show."""
     count = _open_published(path).shape[1]
     for start in range(0, count, BLOCK):
         clips = _open_published(path)  # anew for each block, so that the memory of what has been read is given back
@@ -108,7 +128,7 @@ def _read_published(path: Path) -> Iterator[Clip]:
 
 
 def _open_published(path: Path) -> np.ndarray:
-    """Map the published file into memory, uint8 (T, N, 64, 64); ValueError where it is not what it should be."""
+    """Maps the published file into memory, uint8 (T, N, 64, 64); ValueError if it is another."""
     check_file(path)
     size = path.stat().st_size
     try:

@@ -1,6 +1,6 @@
-"""Owls: two clay owls that turn the head and lift the wings, simple enough to be learned in minutes.
+"""Owls: two clay owls that turn their heads and lift their wings, simple enough to be learned in minutes.
 
-There are no files: `load_dataset("owls")` draws the frames. Owls are made of balls, each a stack of discs that grow
+There are no files: `load_dataset("owls")` draws the frames. Owls are made of balls, each a stack of discs that become
 lighter towards the lamp; lengths are in halves of the picture's height, from its middle.
 """
 
@@ -28,18 +28,34 @@ Put = Callable[..., None]
 
 
 def film(colour: tuple[int, int, int], start: float = 0.0, frames: int = LENGTH) -> np.ndarray:
-    """Three turns of the head and five strokes of the wings, so every pose of the one meets every pose of the other.
+    """Draws a film with three turns of the head and five strokes of the wings, so that all their poses are combined.
 
-    >>> animlab.save_animation(owls.film(owls.COLOURS["coral"]), "owl.mp4", fps=24)
+    Example:
+        >>> animlab.save_animation(owls.film(owls.COLOURS["coral"]), "owl.mp4", fps=24)
 
-    start: where in the movement to begin, in radians. Gives uint8 (frames, 240, 320, 3).
+    Args:
+        colour: red, green and blue, 0 to 255.
+        start: phase of the first frame, in radians.
+        frames: number of frames.
+
+    Returns:
+        (frames, 240, 320, 3) uint8.
     """
     turn, wings = _movement(start, frames)
     return np.stack([owl(turn[k], wings[k], colour) for k in range(frames)])
 
 
 def owl(turn: float, wings: float, colour: tuple[int, int, int]) -> np.ndarray:
-    """One picture, uint8 (240, 320, 3). turn: the head's, -1 (left) to 1 (right); wings: 0 (down) to 1 (up)."""
+    """Draws one picture.
+
+    Args:
+        turn: of the head, -1 (left) to 1 (right).
+        wings: 0 (down) to 1 (up).
+        colour: red, green and blue, 0 to 255.
+
+    Returns:
+        (240, 320, 3) uint8.
+    """
     image = Image.new("RGB", (640, 480), WALL)
     draw, tone = ImageDraw.Draw(image), np.array(colour)
     draw.rectangle((0, 400, 640, 480), fill=TABLE)
@@ -54,13 +70,13 @@ def owl(turn: float, wings: float, colour: tuple[int, int, int]) -> np.ndarray:
 
 
 def _movement(start: float, frames: int) -> tuple[np.ndarray, np.ndarray]:
-    """turn and wings over a film, each (frames,)."""
+    """turn and wings over a film, (frames,) each."""
     t = np.linspace(0, 2 * np.pi, frames, endpoint=False) + start
     return np.sin(3 * t), (1 - np.cos(5 * t)) / 2
 
 
 def _ball(draw: ImageDraw.ImageDraw, place: np.ndarray, r: float, colour: np.ndarray, squash: float) -> None:
-    """Smaller and smaller discs, each lighter and nearer to the lamp. place, r: pixels."""
+    """Draws smaller and smaller discs, each lighter and nearer to the lamp. place, r: pixels."""
     for k in np.linspace(0, 1, 12):
         size = r * (1 - k) ** 0.6
         centre, half = place - 0.4 * (r - size), np.array([size, size * squash])
@@ -97,9 +113,14 @@ def _head(put: Put, turn: float, colour: np.ndarray) -> None:
 
 
 def render_owls(frames: int = LENGTH) -> Iterator[Clip]:
-    """A film of each owl, cut to its middle square, uint8 (frames, 64, 64, 3); always the same ones.
+    """Draws a film of each owl, cropped to its middle square; always the same ones.
 
-    Factors, each (frames,) float32: class (index into COLOURS), turn (-1 to 1), wings (0 to 1).
+    Args:
+        frames: frames in a film.
+
+    Yields:
+        Clips, uint8 (frames, 64, 64, 3), with factors, each (frames,) float32, class (index into COLOURS), turn (-1 to
+        1) and wings (0 to 1).
     """
     for index, ((name, colour), start) in enumerate(zip(COLOURS.items(), STARTS)):
         turn, wings = _movement(start, frames)
@@ -109,7 +130,7 @@ def render_owls(frames: int = LENGTH) -> Iterator[Clip]:
 
 
 def owls() -> Source:
-    """Both films."""
+    """The two films as a source of clips."""
     return Source((Path(__file__),), len(COLOURS), render_owls)
 
 

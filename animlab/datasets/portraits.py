@@ -32,7 +32,12 @@ MOUTH = 0.5  # its height on the face
 
 
 def paint_portraits(frames: np.ndarray, look: Look) -> None:
-    """Draw N portraits over their backgrounds `frames`, (N, 64, 64, 3) float32, 0 to 255, in place."""
+    """Draws portraits over their backgrounds, in place.
+
+    Args:
+        frames: (N, 64, 64, 3) float32, 0 to 255, the backgrounds.
+        look: N faces.
+    """
     x, y = head_coordinates(look)
     head = surface(look, x, y, 0.0)
     # Turned away, hair lies flat where the face ends: it would float beside the forehead.
@@ -49,12 +54,12 @@ def paint_portraits(frames: np.ndarray, look: Look) -> None:
 
 
 def _blob(x: np.ndarray, y: np.ndarray, at: tuple[float, float], wide: float, high: float) -> np.ndarray:
-    """A soft spot: 1 in its middle, on its way to 0."""
+    """A soft spot: 1 in its middle, falling to 0."""
     return np.exp(-(((x - at[0]) / wide) ** 2) - ((y - at[1]) / high) ** 2)
 
 
 def _band(look: Look, y: np.ndarray, top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
-    """How much of each pixel lies between two heights; right for bands thinner than a pixel, too."""
+    """How much of each pixel is between two heights; also correct for bands thinner than a pixel."""
     half = 0.5 / look.scale
     return np.clip((np.minimum(bottom, y + half) - np.maximum(top, y - half)) * look.scale, 0, 1)
 
@@ -94,7 +99,7 @@ def _relief(look: Look, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _creases(look: Look, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """How much darker a face is where little light gets in, 0 to 1."""
+    """How much darker a face is where little light reaches it, 0 to 1."""
     sides = np.abs(x)
     sockets, nostrils = _blob(sides, y, (0.25, -0.1), 0.14, 0.08), _blob(sides, y, (0.05, 0.345), 0.035, 0.025)
     below_nose, below_lip = _blob(x, y, (0, 0.37), 0.13, 0.035), _blob(x, y, (0, MOUTH + 0.13), 0.12, 0.04)
@@ -143,7 +148,7 @@ def _paint_eye(frames: np.ndarray, look: Look, head: Surface, light: np.ndarray,
 
 
 def _brow_colour(look: Look) -> np.ndarray:
-    """Brows are darker than hair, and always darker than the skin."""
+    """The colour of brows, which are darker than the hair, and always darker than the skin."""
     return np.minimum(0.7 * look.hair, 0.5 * look.skin)
 
 
@@ -196,7 +201,7 @@ def _paint_ears(frames: np.ndarray, look: Look, x: np.ndarray, y: np.ndarray) ->
 
 
 def _paint_body(frames: np.ndarray, look: Look) -> None:
-    """Neck, shoulders and what is worn over them; they stay upright when the head tilts."""
+    """Paints neck, shoulders and clothes; they stay upright when the head tilts."""
     neck_x = look.eye_x - look.scale * (0.35 * np.sin(look.yaw) + 0.8 * np.sin(look.tilt))
     chin = look.eye_y + 1.06 * look.scale
     aside = (X - neck_x) / look.scale
@@ -219,7 +224,7 @@ def _paint_body(frames: np.ndarray, look: Look) -> None:
 
 
 def _strands(look: Look, along: np.ndarray, across: np.ndarray) -> np.ndarray:
-    """Streaks of lighter and darker hair, about -1 to 1, that run where `across` stays the same; or curls."""
+    """Streaks of lighter and darker hair, about -1 to 1, along lines of constant `across`; or curls."""
     phase = look.strands
     bent = across + 0.04 * np.sin(5 * along + phase)
     fine = np.sin(19 * bent + phase) + np.sin(31 * bent + 2 * phase) + 0.8 * np.sin(11 * bent - phase)
@@ -242,7 +247,7 @@ def _hair_outline(look: Look, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _paint_back_hair(frames: np.ndarray, look: Look, x: np.ndarray, y: np.ndarray) -> None:
-    """The hair behind the neck, for those whose hair is long enough, and the knot of an updo."""
+    """Paints the hair behind the neck, where it is long enough, and the bun of an updo."""
     hangs = (look.style == LONG) | (look.style == BOB) | (look.style == CURLY)
     outside = np.where(hangs, _hair_outline(look, x, y), 9.0)
     knot = np.hypot(x + 0.6 * np.sin(look.yaw), y + 1.12) - 0.3
@@ -252,7 +257,7 @@ def _paint_back_hair(frames: np.ndarray, look: Look, x: np.ndarray, y: np.ndarra
 
 
 def _hairline(look: Look, cap: Surface) -> np.ndarray:
-    """How far down the skull hair grows, in heads: over the forehead, at the temples, behind the ears."""
+    """How far down the skull hair grows, in heads: on the forehead, at the temples, behind the ears."""
     turned = np.arctan2(cap.x / look.width, cap.z)  # longitude: 0 at the nose, π/2 over the picture's right ear
     forehead = np.where(look.style == FRINGE, -0.33, -0.66) + 0.02 * np.sin(11 * turned + look.strands)
     # Parted hair sweeps down from the parting to either side.
@@ -263,7 +268,7 @@ def _hairline(look: Look, cap: Surface) -> np.ndarray:
 
 
 def _paint_hair(frames: np.ndarray, look: Look, cap: Surface, x: np.ndarray, y: np.ndarray) -> None:
-    """The hair on the skull, and the locks that hang in front of the ears."""
+    """Paints the hair on the skull, and the locks in front of the ears."""
     hanging = (look.style == LONG) | (look.style == BOB)
     below_hairline = cap.y - _hairline(look, cap)
     cover = coverage(cap.outside) * coverage(below_hairline * 0.8 * look.scale)

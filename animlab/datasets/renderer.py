@@ -1,8 +1,8 @@
-"""A small z-buffer renderer in numpy: a pin-hole camera, Phong's reflection model, and no dependency.
+"""A small z-buffer renderer in numpy: a pinhole camera, Phong's reflection model, and no dependency.
 
-Every triangle in front is cut into the samples that it covers, the nearest fragment wins each sample, and only the
-winners are shaded; the samples of a pixel are then averaged. Coordinates are right-handed: x to the picture's right, y
-up, z toward the camera.
+Every front-facing triangle is split into the samples that it covers, the nearest fragment wins each sample, and only
+the winners are shaded; the samples of a pixel are then averaged. Coordinates are right-handed: x to the picture's
+right, y up, z towards the camera.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ EDGE_TOLERANCE = 1e-4  # in barycentric units: rounding must not open a gap betw
 
 @dataclass(frozen=True)
 class Camera:
-    """A pin-hole camera on the z axis that looks at the origin.
+    """A pinhole camera on the z axis that looks at the origin.
 
-    distance: from the pin-hole to the origin, in the units of the scene.
-    focal: focal length in picture widths: something as wide as it is far away fills `focal` widths.
-    size: width and height of the picture in pixels.
+    Args:
+        distance: from the pinhole to the origin, in the units of the scene.
+        focal: focal length in picture widths: something as wide as it is far away fills `focal` widths.
+        size: width and height of the picture in pixels.
     """
 
     distance: float
@@ -32,10 +33,16 @@ class Camera:
     size: int
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """Points (..., 3) -> (..., 3): column and row in pixels, and 1 / depth (larger is nearer).
+        """Projects points into the picture.
 
-        The picture's left upper corner is (0, 0), the centre of its first pixel (0.5, 0.5). A point in the plane of
-        the pin-hole or behind it has no picture; keep the scene in front.
+        The picture's upper left corner is (0, 0), the centre of its first pixel (0.5, 0.5). A point in the plane of the
+        pinhole or behind it has no image; keep the scene in front.
+
+        Args:
+            points: (…, 3), in the units of the scene.
+
+        Returns:
+            (…, 3), column and row in pixels, and 1 / depth (larger is nearer).
         """
         near = 1 / (self.distance - points[..., 2])
         scale = self.focal * self.size * near
@@ -46,10 +53,15 @@ class Camera:
 class Normals:
     """Normals at the vertices of a mesh, for any number of shapes with the same triangles.
 
-    >>> normals = Normals(triangles, len(vertices))(vertices)      # (V, 3), unit length, outward
-
     A vertex has the mean normal of its triangles, weighted by their areas; a triangle's normal points to the side from
     which its corners run counter-clockwise.
+
+    Example:
+        >>> normals = Normals(triangles, len(vertices))(vertices)      # (V, 3), unit length, outward
+
+    Args:
+        triangles: (F, 3) indices of vertices.
+        count: V, the number of vertices.
     """
 
     def __init__(self, triangles: np.ndarray, count: int) -> None:
@@ -59,7 +71,14 @@ class Normals:
         self._corners = [np.ascontiguousarray(column) for column in triangles.T]
 
     def __call__(self, vertices: np.ndarray) -> np.ndarray:
-        """Vertices (V, 3) -> unit normals (V, 3); zero where a vertex belongs to no triangle."""
+        """The normals of one shape.
+
+        Args:
+            vertices: (V, 3).
+
+        Returns:
+            (V, 3), of unit length; zero for a vertex of no triangle.
+        """
         a, b, c = (vertices.take(corner, axis=0) for corner in self._corners)
         (ux, uy, uz), (vx, vy, vz) = (b - a).T, (c - a).T
         normal = self._sum_at_vertices @ np.stack([uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx], axis=1)
@@ -67,10 +86,18 @@ class Normals:
 
 
 def rotation(yaw: np.ndarray, pitch: np.ndarray, roll: np.ndarray) -> np.ndarray:
-    """Rotation matrices (..., 3, 3) from angles in degrees: roll first, then pitch, then yaw.
+    """Rotation matrices: roll first, then pitch, then yaw.
 
-    A face that looks along +z turns to the picture's right with positive yaw, up with positive pitch, and leans its
+    A face that looks along +z turns to the picture's right with positive yaw, up with positive pitch, and tilts its
     crown to the picture's right with positive roll.
+
+    Args:
+        yaw: (…) in degrees.
+        pitch: (…) in degrees.
+        roll: (…) in degrees.
+
+    Returns:
+        (…, 3, 3).
     """
     (sy, sp, sr), (cy, cp, cr) = ([f(np.radians(angle)) for angle in (yaw, pitch, roll)] for f in (np.sin, np.cos))
     one, zero = np.ones_like(sy), np.zeros_like(sy)
@@ -85,13 +112,20 @@ def rotation(yaw: np.ndarray, pitch: np.ndarray, roll: np.ndarray) -> np.ndarray
 
 
 def shade(normal: np.ndarray, colour: np.ndarray, gloss: np.ndarray, light: np.ndarray) -> np.ndarray:
-    """Phong's reflection of light from a distant lamp, seen from straight ahead: colours (P, 3).
+    """Phong's reflection of a distant lamp, seen from straight ahead.
 
-    normal: (P, 3) unit vectors. colour: (P, 3). gloss: (P,), strength of the white highlight in units of colour.
-    light: (3,) unit vector toward the lamp.
+    Lambert's cosine law for the diffuse part, Blinn's half-way vector for the highlight.
 
-    Lambert's cosine law for the matt part, Blinn's half-way vector for the highlight (J. F. Blinn, "Models of light
-    reflection for computer synthesized pictures", SIGGRAPH 1977).
+    Source: J. F. Blinn, "Models of light reflection for computer synthesized pictures", SIGGRAPH 1977.
+
+    Args:
+        normal: (P, 3) unit vectors.
+        colour: (P, 3).
+        gloss: (P,), strength of the white highlight in units of colour.
+        light: (3,), unit vector towards the lamp.
+
+    Returns:
+        (P, 3) colours.
     """
     half_way = light + np.array([0, 0, 1], np.float32)
     half_way = half_way / max(float(np.linalg.norm(half_way)), 1e-6)
@@ -109,14 +143,20 @@ def render(
     background: np.ndarray,
     samples: int = 2,
 ) -> np.ndarray:
-    """Draw one mesh over a background: uint8 (size, size, 3).
+    """Draws a mesh over a background.
 
-    points: (V, 3) float32 from `Camera.project` for a picture of size * samples pixels.
-    triangles: (F, 3) integers, corners counter-clockwise when seen from outside; those seen from behind are not drawn.
-    normals: (V, 3) unit vectors. surface: (V, 4): red, green, blue (0 to 255) and gloss, as in `shade`.
-    light: (3,) unit vector toward the lamp.
-    background: (size, size, 3), 0 to 255.
-    samples: samples per pixel, along either axis.
+    Args:
+        points: (V, 3) float32 from `Camera.project`, for a picture of size * samples pixels.
+        triangles: (F, 3) integers, corners counter-clockwise when seen from outside; those seen from behind are not
+            drawn.
+        normals: (V, 3) unit vectors.
+        surface: (V, 4), red, green, blue (0 to 255) and gloss, as in `shade`.
+        light: (3,), unit vector towards the lamp.
+        background: (size, size, 3), 0 to 255.
+        samples: samples per pixel, along either axis.
+
+    Returns:
+        (size, size, 3) uint8.
     """
     size = len(background) * samples
     where, triangle, weights = _visible(points, triangles, size)
@@ -172,7 +212,7 @@ def _visible(points: np.ndarray, triangles: np.ndarray, size: int) -> tuple[np.n
 
 
 def _samples_between(a: np.ndarray, b: np.ndarray, c: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first and the last sample between the least and the greatest of three coordinates, within the picture."""
+    """The first and the last sample between the smallest and the largest of three coordinates, within the picture."""
     first = np.ceil(np.minimum(np.minimum(a, b), c) - 0.5).astype(np.int32)
     last = np.floor(np.maximum(np.maximum(a, b), c) - 0.5).astype(np.int32)
     return np.maximum(first, 0), np.minimum(last, size - 1)

@@ -1,4 +1,4 @@
-"""Digits drawn with strokes, the stand-in for MNIST: each one a pen's path that is bent, slanted and inked anew."""
+"""Synthetic handwritten digits instead of MNIST: each is a pen's path, randomly bent, slanted and inked."""
 
 from __future__ import annotations
 
@@ -64,13 +64,19 @@ WAYS: tuple[tuple[tuple[tuple[tuple[float, float], ...], ...], ...], ...] = (
 
 
 def synthetic_digits(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Draw digits that look handwritten, in the manner of MNIST: as many of each, in random order.
+    """Draws digits that look handwritten, like MNIST's: as many of each, in random order.
 
-    >>> images, labels = synthetic_digits(1000)
+    Way of writing, slant, width, bends, size, position, thickness and softness of the pen are random for each digit.
 
-    Way of writing, slant, width, bends, size, place, thickness and softness of the pen are drawn anew for each digit;
-    the same seed and count give the same digits. Returns images, uint8 (count, 28, 28), 0 (paper) to 255 (ink), and
-    labels, int64 (count,), 0 to 9.
+    Example:
+        >>> images, labels = synthetic_digits(1000)
+
+    Args:
+        count: number of digits.
+        seed: the same seed and count give the same digits.
+
+    Returns:
+        Images, uint8 (count, 28, 28), 0 (paper) to 255 (ink), and labels, int64 (count,), 0 to 9.
     """
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.arange(count) % 10)
@@ -88,7 +94,7 @@ def synthetic_digits(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]
 
 
 def _path(strokes: tuple[tuple[tuple[float, float], ...], ...]) -> tuple[np.ndarray, np.ndarray]:
-    """The short straight pieces that the strokes are made of: where each begins and ends, (pieces, 2) twice."""
+    """The short straight segments that the strokes consist of: their starts and ends, (segments, 2) each."""
     starts, ends = [], []
     for stroke in strokes:
         points = np.array(stroke)
@@ -101,7 +107,7 @@ def _path(strokes: tuple[tuple[tuple[float, float], ...], ...]) -> tuple[np.ndar
 
 
 def _write(rng: np.random.Generator, starts: np.ndarray, ends: np.ndarray, count: int) -> np.ndarray:
-    """Write one path `count` times, uint8 (count, 28, 28), by another hand each time."""
+    """Writes one path `count` times, each time in another hand: uint8 (count, 28, 28)."""
 
     def uniform(low: float, high: float) -> np.ndarray:
         return rng.uniform(low, high, (count, 1, 1))

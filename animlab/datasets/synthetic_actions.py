@@ -1,4 +1,4 @@
-"""The stand-in for `actions`: a jointed figure before a wall that waves, does jumping jacks and bends, angles known."""
+"""The synthetic `actions`: a jointed figure that waves, does jumping jacks and bends, with known angles."""
 
 from __future__ import annotations
 
@@ -23,12 +23,17 @@ ARM_RADIUS, LEG_RADIUS, TORSO_RADIUS = 1.7, 2.2, 3.7
 
 @dataclass(frozen=True)
 class Pose:
-    """One clip's joint angles in degrees and places in pixels, each a (T,) array.
+    """A clip's joint angles in degrees and positions in pixels, each a (T,) array.
 
-    left_arm, right_arm: of the arm on the picture's left and right: 0 hangs down, 90 points aside (forward, on a
-        figure seen from the side), 180 points up.
-    leg: of either leg, away from the vertical. bend: of the trunk, positive to the right.
-    x, y: the middle of the hips. phase: 0 to 1 through a cycle.
+    Attributes:
+        phase: 0 to 1 through a cycle.
+        left_arm: of the arm on the picture's left: 0 hangs down, 90 points sideways (forward, on a figure seen from the
+            side), 180 points up.
+        right_arm: of the arm on the picture's right, likewise.
+        leg: of either leg, away from the vertical.
+        bend: of the trunk, positive to the right.
+        x: column of the middle of the hips.
+        y: row of the middle of the hips.
     """
 
     phase: np.ndarray
@@ -41,15 +46,23 @@ class Pose:
 
 
 def actions_stand_in() -> Source:
-    """64 rendered clips of 32 frames, always the same ones."""
+    """The synthetic version: 64 rendered clips of 32 frames, always the same ones."""
     return Source((Path(__file__), Path(__file__).with_name("drawing.py")), CLIPS, render_actions)
 
 
 def render_actions(clips: int = CLIPS, length: int = 32, seed: int = 0) -> Iterator[Clip]:
-    """Render clips of one acting figure, uint8 (length, 64, 64, 3); the classes take turns.
+    """Renders clips of an acting figure; the classes alternate.
 
-    Figure, clothes, wall, place and pace are drawn anew for each clip; the same seed gives the same clips.
-    Factors, each (length,) float32: class (index into CLASSES), size (1: 40 pixels tall) and the fields of `Pose`.
+    Figure, clothes, wall, position and pace are random for each clip.
+
+    Args:
+        clips: number of clips.
+        length: frames in a clip.
+        seed: the same seed gives the same clips.
+
+    Yields:
+        Clips, uint8 (length, 64, 64, 3), with factors, each (length,) float32, class (index into CLASSES), size (1 is
+        40 pixels tall) and the fields of `Pose`.
     """
     for index in range(clips):
         rng = np.random.default_rng([seed, index])
@@ -64,7 +77,7 @@ def render_actions(clips: int = CLIPS, length: int = 32, seed: int = 0) -> Itera
 
 
 def _move(rng: np.random.Generator, action: str, length: int, size: float, floor: float) -> Pose:
-    """The pose over a clip: everything swings with 0 at the start of a cycle, 1 in its middle."""
+    """The pose over a clip: everything swings, with 0 at the start of a cycle and 1 in its middle."""
     period = rng.uniform(28, 36) if action == "bend" else rng.uniform(12, 20)
     phase = (rng.uniform() + np.arange(length) / period) % 1
     swing = (1 - np.cos(2 * np.pi * phase)) / 2
@@ -92,7 +105,7 @@ def _move(rng: np.random.Generator, action: str, length: int, size: float, floor
 def _draw_figure(
     rng: np.random.Generator, frames: np.ndarray, pose: Pose, size: float, floor: float, action: str
 ) -> None:
-    """Draw the figure into `frames`, (T, 64, 64, 3) floats, from what is behind to what is in front."""
+    """Draws the figure into `frames`, (T, 64, 64, 3) floats, from back to front."""
     skin = np.array([205.0, 160, 135]) * rng.uniform(0.5, 1.1)
     hair = np.array([70.0, 50, 40]) * rng.uniform(0.4, 1.3)
     shirt = rng.uniform(20, 70) + rng.uniform(0, 90, 3)

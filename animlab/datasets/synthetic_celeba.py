@@ -1,4 +1,4 @@
-"""The stand-in for `celeba`: painted portraits over varied backgrounds, with every true value known."""
+"""The synthetic `celeba`: painted portraits over varied backgrounds, with all true values known."""
 
 from __future__ import annotations
 
@@ -25,19 +25,25 @@ IRIS = np.array([(95, 130, 160), (90, 120, 80), (110, 80, 45), (60, 38, 24)])
 
 
 def celeba_stand_in() -> Source:
-    """4,000 painted portraits, always the same ones."""
+    """The synthetic version: 4,000 painted portraits, always the same ones."""
     names = ("synthetic_celeba.py", "portraits.py", "heads.py", "backdrops.py", "drawing.py")
     return Source(tuple(Path(__file__).with_name(name) for name in names), PORTRAITS, render_celeba)
 
 
 def render_celeba(portraits: int = PORTRAITS, seed: int = 0) -> Iterator[Clip]:
-    """Paint portraits, each a clip of one frame, uint8 (1, 64, 64, 3).
+    """Paints portraits.
 
-    The same seed gives the same portraits. Factors, each (1,) float32: yaw, pitch, tilt (the head turned to the
-    picture's right, up, clockwise, degrees); smile (-1 to 1), mouth_open, eyes_open (0 to 1), brow (-1 frowning to 1
-    raised), gaze (-1 to 1, to the picture's right); skin (0 light to 1 dark), hair (index into HAIR), style (index into
-    STYLES), beard (0 to 1), glasses (0 or 1); light_x, light_y (direction to the light, 0 to 1 long, right and down),
-    background (index into KINDS), eye_x, eye_y (between the eyes, pixels), scale (half the head's height, pixels).
+    Args:
+        portraits: number of portraits.
+        seed: the same seed gives the same portraits.
+
+    Yields:
+        Clips of one frame, uint8 (1, 64, 64, 3), with factors, each (1,) float32. These are yaw, pitch, tilt (the head
+        turned to the picture's right, up, clockwise, degrees); smile (-1 to 1), mouth_open, eyes_open (0 to 1), brow
+        (-1 frowning to 1 raised), gaze (-1 to 1, to the picture's right); skin (0 light to 1 dark), hair (index into
+        HAIR), style (index into STYLES), beard (0 to 1), glasses (0 or 1); light_x, light_y (direction to the light, 0
+        to 1 long, right and down), background (index into KINDS), eye_x, eye_y (between the eyes, pixels), scale (half
+        the head's height, pixels).
     """
     for first in range(0, portraits, BATCH):
         rng = np.random.default_rng([seed, first])
@@ -53,7 +59,15 @@ def render_celeba(portraits: int = PORTRAITS, seed: int = 0) -> Iterator[Clip]:
 
 
 def draw_looks(rng: np.random.Generator, count: int) -> tuple[Look, dict[str, np.ndarray]]:
-    """Random looks for `count` portraits, and the factors of `render_celeba`, name -> (count,)."""
+    """Draws random looks.
+
+    Args:
+        rng: source of randomness.
+        count: number of portraits.
+
+    Returns:
+        The looks, and the factors of `render_celeba`, name -> (count,).
+    """
 
     def uniform(low: float, high: float) -> np.ndarray:
         return rng.uniform(low, high, count)

@@ -1,8 +1,8 @@
-"""The stand-in for `faces3d`: a head made of formulas, a morphable model like the real ones.
+"""The synthetic `faces3d`: a head made of formulas, a morphable model like the real ones.
 
 The skin is one sheet from the crown down the neck: its cross-sections are ellipses, with bumps and hollows for a face.
 It is wound around the head in columns (an angle, 0 in front) and rows (a height). Lengths are in half heads: the crown
-is at y = 1, the chin at -1. Eyeballs and ears are spheres of their own.
+is at y = 1, the chin at -1. Eyeballs and ears are separate spheres.
 """
 
 from __future__ import annotations
@@ -39,17 +39,23 @@ TOOTH_TONE, DARK = np.array([226.0, 218, 204]), np.array([42.0, 14, 14])
 
 
 def faces3d_stand_in() -> Source:
-    """800 rendered clips of 16 frames, always the same ones."""
+    """The synthetic version: 800 rendered clips of 16 frames, always the same ones."""
     return Source((Path(__file__), *CODE), CLIPS, render_parametric_heads)
 
 
 def render_parametric_heads(clips: int = CLIPS, length: int = LENGTH, seed: int = 0) -> Iterator[Clip]:
-    """Render clips of the head made of formulas, as `face_motion.render_faces` does, with the same factors."""
+    """Renders clips of the head made of formulas, as `face_motion.render_faces` does, with the same factors.
+
+    Args:
+        clips: number of clips.
+        length: frames in a clip.
+        seed: the same seed gives the same clips.
+    """
     yield from render_faces(parametric_head(), clips, length, seed)
 
 
 def parametric_head() -> MorphableModel:
-    """The head: 12 directions of identity, 6 expressions, 5 directions of colour."""
+    """Builds the head: 12 directions of identity, 6 expressions, 5 directions of colour."""
     sheet = _Sheet()
     skin, triangles = sheet.points, sheet.triangles
     parts = [_ball(side) for side in (-1, 1)] + [_ear(side) for side in (-1, 1)]

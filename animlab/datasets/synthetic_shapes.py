@@ -1,4 +1,4 @@
-"""The stand-in for `shapes`: a circle or a square that follows a Bezier path, with every true value known."""
+"""The synthetic `shapes`: a circle or a square that follows a Bézier path, with all true values known."""
 
 from __future__ import annotations
 
@@ -16,16 +16,24 @@ CLIPS = 600
 
 
 def shapes_stand_in() -> Source:
-    """600 rendered clips of 32 frames, always the same ones."""
+    """The synthetic version: 600 rendered clips of 32 frames, always the same ones."""
     return Source((Path(__file__), Path(__file__).with_name("drawing.py")), CLIPS, render_shapes)
 
 
 def render_shapes(clips: int = CLIPS, length: int = 32, seed: int = 0) -> Iterator[Clip]:
-    """Render clips of one moving shape on black, uint8 (length, 64, 64, 3).
+    """Renders clips of one moving shape on black.
 
-    Motion (the class), kind, size, colour and path are drawn anew for each clip; the same seed gives the same clips.
-    Factors, each (length,) float32: class (index into CLASSES), kind (index into KINDS), phase (0 at the start of the
-    path, 1 at its end), x and y (centre, pixels), size (diameter or side, pixels), r, g, b (0 to 255).
+    Motion (the class), kind, size, colour and path vary from clip to clip.
+
+    Args:
+        clips: number of clips.
+        length: frames in a clip.
+        seed: the same seed gives the same clips.
+
+    Yields:
+        Clips, uint8 (length, 64, 64, 3), with factors, each (length,) float32. These are class (index into CLASSES),
+        kind (index into KINDS), phase (0 at the start of the path, 1 at its end), x and y (centre, pixels), size
+        (diameter or side, pixels), r, g, b (0 to 255).
     """
     for index in range(clips):
         rng = np.random.default_rng([seed, index])
@@ -47,9 +55,9 @@ def render_shapes(clips: int = CLIPS, length: int = 32, seed: int = 0) -> Iterat
 
 
 def _path(rng: np.random.Generator, phase: np.ndarray, size: float, motion: int) -> np.ndarray:
-    """A cubic Bezier path, (T, 2) points: from edge to opposite edge, swaying sideways and back to where it began.
+    """A cubic Bézier path, (T, 2) points: from one edge to the opposite one, swaying sideways and back.
 
-    The curve stays within the hull of its four control points, so the shape never leaves the frame.
+    The curve stays within the convex hull of its four control points, so the shape never leaves the frame.
     """
     low, high = size / 2, SIZE - 1 - size / 2
     ahead = np.array([high, *rng.uniform(low, high, 2), low])
