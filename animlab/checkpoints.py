@@ -149,7 +149,14 @@ def to_int8(weight: Tensor, most: int = 127) -> tuple[Tensor, Tensor]:
 
 
 def file_of(path: str | Path) -> Path:
-    """The checkpoint file that a path stands for: itself if it ends in .safetensors, else the one in that folder."""
+    """The checkpoint file that a path stands for: itself if it ends in .safetensors, else the one in that folder.
+
+    Args:
+        path: a folder or a .safetensors file; `~` is the home folder.
+
+    Raises:
+        ValueError: The path is empty.
+    """
     if not str(path).strip():
         raise ValueError(f"A checkpoint needs the name of a folder or of a .safetensors file, got {str(path)!r}.")
     path = Path(path).expanduser()

@@ -71,7 +71,8 @@ def invert(
 
     Raises:
         TypeError: This is not a Model.
-        ValueError: Picture or mask have another shape or dtype, or the model was saved without its discriminator.
+        ValueError: Picture or mask have another shape or dtype, no pixel is known, or the model was saved without its
+            discriminator.
     """
     instance("invert takes a Model, such as animlab.load gives", model, Model)
     steps, seed = whole("steps", steps, 2), seed_of(seed)

@@ -205,12 +205,26 @@ class LabelSpace:
         return Labels(walk("z"), walk("d"), walk("c"))
 
     def check_d(self, d: int) -> None:
-        """Raises ValueError unless d is one of this space's discrete labels, 0 to n_d - 1."""
+        """Checks a discrete label.
+
+        Args:
+            d: an integer, 0 to n_d - 1.
+
+        Raises:
+            ValueError: d is something else.
+        """
         if not _is_index(d, self.n_d):
             raise ValueError(f"d={shown(d)} is out of range: this model has discrete labels 0 to {self.n_d - 1}.")
 
     def check_c(self, c: int) -> None:
-        """Raises ValueError unless c is the index of one of this space's continuous labels, 0 to n_c - 1."""
+        """Checks the index of a continuous label.
+
+        Args:
+            c: an integer, 0 to n_c - 1.
+
+        Raises:
+            ValueError: c is something else.
+        """
         if not _is_index(c, self.n_c):
             raise ValueError(f"c={shown(c)} is out of range: this model has continuous labels 0 to {self.n_c - 1}.")
 

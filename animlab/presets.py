@@ -43,7 +43,8 @@ class Preset:
             they rise over the first WARM_UP frames. 0 keeps them constant from the start.
         betas: Adam's β₁ and β₂, each from 0 to below 1.
         batch: frames a step, even, at least 2.
-        ema: decay per step of the running average of G's weights, which is the model that is played; 0 for none.
+        ema: decay per step of the running average of G's weights, 0 to 1; this average is the model that is played, and
+            0 makes it the newest weights.
 
     Raises:
         ValueError: A value is of the wrong type, unknown or out of range; the message names the field.

@@ -156,6 +156,7 @@ def run_cell(notebook: str | Path, parameters: Mapping[str, Any], folder: str | 
         The content of result.json.
 
     Raises:
+        PapermillExecutionError: A cell of the notebook failed.
         FileNotFoundError: The notebook wrote no result.json.
         ValueError: Its result.json is not a JSON object.
     """

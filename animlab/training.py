@@ -54,16 +54,34 @@ class Record:
 
 
 class Callback:
-    """Follows a training run; override the methods that you need. The loop itself knows no plots and no widgets."""
+    """Follows a training run; override the methods that you need. The loop itself knows no plots and no widgets.
+
+    Example:
+        >>> class Steps(animlab.Callback):
+        ...     def on_step(self, record):
+        ...         print(record.step, record.losses["d_loss"])
+    """
 
     def on_step(self, record: Record) -> None:
-        """Called after every step; on a GPU for several steps in a row, once their losses have been fetched."""
+        """Called after every step; on a GPU for several steps in a row, once their losses have been fetched.
+
+        Args:
+            record: the step.
+        """
 
     def on_sample(self, record: Record) -> None:
-        """Called every `sample_every` steps: a good moment to draw."""
+        """Called every `sample_every` steps: a good moment to draw.
+
+        Args:
+            record: the latest step.
+        """
 
     def on_end(self, record: Record) -> None:
-        """Called once, after the last step or an interrupt."""
+        """Called once, after the last step or an interrupt.
+
+        Args:
+            record: the last step.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -372,7 +390,11 @@ def _taken_up(trainer: Trainer, out: str | Path | None, resume: bool) -> Iterato
 
 @dataclass
 class History(Callback):
-    """A callback that keeps every loss of every step."""
+    """A callback that keeps every loss of every step.
+
+    Args:
+        losses: name → values so far; leave it empty.
+    """
 
     losses: dict[str, list[float]] = field(default_factory=dict)
 

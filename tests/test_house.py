@@ -140,6 +140,35 @@ def test_the_rooms_keep_to_their_order():
     assert odd == []
 
 
+def documented(docstring):
+    """The parameters that a docstring lists under `Args:`, None where it has no list."""
+    section = re.search(r"^Args:\n((?: {4}.*\n|\n)*)", docstring + "\n", re.M)
+    return section and set(re.findall(r"^ {4}\*{0,2}(\w+): ", section[1], re.M))
+
+
+def parameters(node):
+    """The parameters of a function, of a class's constructor, or a dataclass's fields."""
+    if isinstance(node, ast.ClassDef):
+        constructor = [part for part in node.body if isinstance(part, ast.FunctionDef) and part.name == "__init__"]
+        if not constructor:
+            return {part.target.id for part in node.body if isinstance(part, ast.AnnAssign)}
+        (node,) = constructor
+    parts = node.args
+    named = [*parts.posonlyargs, *parts.args, *parts.kwonlyargs, parts.vararg, parts.kwarg]
+    return {part.arg for part in named if part} - {"self", "cls"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "animlab").rglob("*.py")), ids=lambda path: path.stem)
+def test_a_docstring_lists_every_parameter_and_no_other(path):
+    odd = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+            listed = documented(ast.get_docstring(node) or "")
+            if listed is not None and listed != parameters(node):
+                odd.append((node.name, listed ^ parameters(node)))
+    assert odd == []
+
+
 def test_the_readme_lists_every_notebook_and_links_to_what_exists():
     readme = (ROOT / "README.md").read_text()
     links = re.findall(r"\]\((?!https?:)([^)#]+)", readme)

@@ -49,6 +49,8 @@ def use_fused_layers(net: nn.Module, lr: float, betas: tuple[float, float]) -> A
 
 
 class Conv2d(nn.Conv2d):
+    """A convolution with kernel 4, stride 2 and padding 1, through `Convolution` in bf16 training."""
+
     def forward(self, x: Tensor) -> Tensor:
         if not _training_in_bf16(x):
             return super().forward(x)
@@ -56,6 +58,8 @@ class Conv2d(nn.Conv2d):
 
 
 class ConvTranspose2d(nn.ConvTranspose2d):
+    """A transposed convolution with kernel 4, stride 2 and padding 1, through `Convolution` in bf16 training."""
+
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         if not _training_in_bf16(x):
             return super().forward(x)
@@ -115,6 +119,8 @@ def to_few(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 class Flatten(nn.Flatten):
+    """A flatten layer whose gradient comes out channels-last in bf16 training."""
+
     def forward(self, x: Tensor) -> Tensor:
         return _Flattened.apply(x) if _training_in_bf16(x) else super().forward(x)
 
@@ -155,6 +161,8 @@ class Linear(nn.Linear):
 
 
 class Spectral(networks.Spectral):
+    """Spectral normalisation that reads a large weight from its bf16 copy in bf16 training."""
+
     def forward(self, x: Tensor) -> Tensor:
         if not _training_in_bf16(x):
             return super().forward(x)

@@ -48,6 +48,7 @@ class MediaError(ValueError):
 
     @property
     def reason(self) -> str:
+        """The message."""
         return str(self)
 
 

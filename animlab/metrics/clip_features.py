@@ -36,7 +36,7 @@ def clip_features(clips: np.ndarray, features: Features, terms: int = TERMS) -> 
         terms: terms of the cosine series to keep, at least 1.
 
     Returns:
-        (N, terms · d) float32, all means first, then all drifts, and so on.
+        (N, terms · d), all means first, then all drifts, and so on.
 
     Raises:
         ValueError: There are no clips, or they have fewer frames than `terms`.

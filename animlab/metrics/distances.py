@@ -121,8 +121,8 @@ class PrecisionRecall(NamedTuple):
 def frechet_distance(x: np.ndarray | Statistics, y: np.ndarray | Statistics) -> float:
     """The squared Fréchet (2-Wasserstein) distance between the Gaussians fitted to two feature sets; lower is better.
 
-    |μ_x - μ_y|² + tr(Σ_x + Σ_y - 2 (Σ_x Σ_y)^½), at least 0 (equal mean and covariance), in squared feature units. On
-    Inception's pooled features this is FID.
+    ``|μ_x - μ_y|² + tr(Σ_x + Σ_y - 2 (Σ_x Σ_y)^½)``, at least 0 (equal mean and covariance), in squared feature units.
+    On Inception's pooled features this is FID.
 
     Sample size: the estimate is biased upwards, roughly by a constant over N. Two samples of ONE distribution have a
     distance well above 0 until N is many times d, and below N = d + 1 the covariance has rank N - 1 and says little.

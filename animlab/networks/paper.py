@@ -52,6 +52,14 @@ class Generator(Network):
         )  # fmt: skip
 
     def forward(self, labels: Labels) -> Tensor:
+        """Draws frames.
+
+        Args:
+            labels: N labels of this network's space, on its device.
+
+        Returns:
+            (N, channels, 64, 64) in [-1, 1].
+        """
         return self.decoder(self.embed(join_labels(labels, self.centre_c)))
 
 
@@ -98,6 +106,14 @@ class Discriminator(Network):
         self.head = linear(hidden, 1 + space.n_d + space.n_c)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Scores frames and reads their labels (Eq. 8).
+
+        Args:
+            frames: (N, channels, 64, 64) in [-1, 1].
+
+        Returns:
+            The logit x' (N, 1), the logits d' (N, n_d), and c' (N, n_c).
+        """
         return split_heads(self.head(self.features(frames)), self.space, self.centre_c)
 
 
@@ -136,6 +152,7 @@ class Spectral(nn.Module):
         return torch.dot(self.u.clone(), self.layer.weight.flatten(1) @ self.v.clone())
 
     def forward(self, x: Tensor) -> Tensor:
+        """The layer's output with its normalised weight."""
         layer = self.layer
         with torch.autocast(x.device.type, enabled=False):
             if self.training:

@@ -54,6 +54,14 @@ class Generator(Network):
         self.decoder = nn.Sequential(*layers, nn.LeakyReLU(LEAK), convolution(last, channels, 3, gain=0.5))
 
     def forward(self, labels: Labels) -> Tensor:
+        """Draws frames.
+
+        Args:
+            labels: N labels of this network's space, on its device.
+
+        Returns:
+            (N, channels, 64, 64), in [-1, 1] where they are a picture.
+        """
         x = self.embed(join_labels(labels, self.centre_c))
         return self.decoder(x.contiguous(memory_format=torch.channels_last))
 
@@ -88,6 +96,14 @@ class Discriminator(Network):
         self.head = nn.Linear(HIDDEN, 1 + space.n_d + space.n_c)
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Scores frames and reads their labels (Eq. 8).
+
+        Args:
+            frames: (N, channels, 64, 64) in [-1, 1].
+
+        Returns:
+            The logit x' (N, 1), the logits d' (N, n_d), and c' (N, n_c).
+        """
         return split_heads(self.head(self.features(frames)), self.space, self.centre_c)
 
 
