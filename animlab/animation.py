@@ -112,7 +112,7 @@ def _write_mp4(clip: np.ndarray, path: Path, fps: float) -> None:
         command = [ffmpeg, "-y", "-v", "error", *raw, *coding]
         writer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=complaints)
         assert writer.stdin is not None, "it was asked for"
-        with suppress(OSError), writer.stdin as frames:  # of ffmpeg, which has given up: it says below why
+        with suppress(OSError), writer.stdin as frames:  # ffmpeg has given up; its message is read below
             for frame in _enlarged(clip):
                 frames.write(frame.data)
         code = writer.wait()
@@ -139,7 +139,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     Raises:
         OSError: The file cannot be written; the message says whether an older one is kept.
     """
-    path = Path(os.path.realpath(path))  # a link stays one
+    path = Path(os.path.realpath(path))  # a symbolic link stays one
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.parent / f".{uuid.uuid4().hex}.part"

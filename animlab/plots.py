@@ -50,7 +50,7 @@ class Picture:
 
     def __init__(self, figure: Figure, alt: str, kind: str = "png") -> None:
         file = io.BytesIO()
-        if kind == "jpeg":  # small pictures enlarged: more pixels would only weigh
+        if kind == "jpeg":  # small pictures enlarged: more pixels would only make the file larger
             figure.savefig(file, format=kind, dpi=100, bbox_inches="tight", pil_kwargs={"quality": 85})
         else:
             figure.savefig(file, format=kind, dpi=150, bbox_inches="tight")

@@ -170,7 +170,7 @@ MODERN = Preset(
     norm="none",
     loss="relativistic",
     gamma=1.0,  # at γ 2 the actions were bent sticks after 1,170 steps; 330 more at γ 1 gave them heads and arms
-    penalty_every=4,  # from every 8th frame FD 83 after 500 steps instead of 41, and nobody to be seen
+    penalty_every=4,  # from every 8th frame FD 83 after 500 steps instead of 41, and no people visible
     centre_c=True,
     label_view="blurred",
     # Seen by the score alone, it let codes hide in the corners, with strengths of .09 to .29; seen by all heads, and

@@ -54,7 +54,7 @@ def train_step(
     # Stage 1: D learns to tell real frames from fakes (Eq. 2, 3) and to read the labels off fakes (Eq. 6, 7).
     with autocast():
         fake = generator(labels)
-        halves = fake.chunk(2)  # cut once: a slice's gradient is as large as `fake`, laid out in another way
+        halves = fake.chunk(2)  # cut once: a slice's gradient is as large as `fake`, in another memory layout
         k = len(halves[0]) if view else n  # a second pass sees only half of the fakes: a sixth less work
         judged = shown(torch.cat([real.to(fake.dtype), fake.detach()]))
         seen = torch.cat([judged, view(shown(halves[0].detach()), rand)]) if view else judged
@@ -68,7 +68,7 @@ def train_step(
         d_loss = losses.total_loss(real_logit, fake_logit, label_loss)
     else:
         d_loss = losses.relativistic_loss(real_logit, fake_logit) + label_loss
-    if preset.gamma > 0:  # of every k-th pair of frames: they are in random order, so the first ones are a fair sample
+    if preset.gamma > 0:  # for one pair of frames in k: their order is random, so the first ones are a fair sample
         pairs = -(-n // preset.penalty_every)
         some = torch.cat([part[:pairs] for part in judged.chunk(2)]).requires_grad_()
         with autocast():

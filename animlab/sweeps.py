@@ -190,7 +190,7 @@ def _check(notebook: Path, cells: Sequence[Mapping[str, Any]]) -> None:
         raise FileNotFoundError(f"There is no notebook {notebook} to run.")
     try:
         known = papermill.inspect_notebook(notebook)
-    except Exception as error:  # nbformat has many, of several lines
+    except Exception as error:  # nbformat raises many, with messages of several lines
         raise ValueError(f"{notebook} is no notebook that can be read ({type(error).__name__}).") from error
     if "out" not in known:
         raise ValueError(

@@ -416,7 +416,7 @@ def check_same(out: Path, was: dict[str, Any], now: dict[str, Any], keys: tuple[
         now: settings of this run.
         keys: the keys to compare, with everything nested below them.
     """
-    was, now = (json.loads(json.dumps(settings)) for settings in (was, now))  # a file knows no tuples
+    was, now = (json.loads(json.dumps(settings)) for settings in (was, now))  # JSON has no tuples
     for key in keys:
         before = dict(_leaves(key, was[key]))
         for name, value in _leaves(key, now[key]):

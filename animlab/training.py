@@ -368,7 +368,7 @@ def _taken_up(trainer: Trainer, out: str | Path | None, resume: bool) -> Iterato
     file = checkpoints.file_of(out)
     place = Path(out).expanduser()
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)  # a bad place shows now, not at the first checkpoint
+        file.parent.mkdir(parents=True, exist_ok=True)  # so that a bad path fails now, not at the first checkpoint
     except OSError as error:
         raise type(error)(
             f"{file.parent} cannot be the folder of a run ({error.strerror}): name another place."

@@ -27,7 +27,7 @@ from torch.nn import functional as F
 from .. import networks
 
 LARGE = 2**16  # weights of a linear layer from which on a bf16 copy is worth keeping
-BLOCK = 2**20  # weights that Adam takes at a time: few enough for the cache, enough for the calls not to count
+BLOCK = 2**20  # weights that Adam takes at a time: few enough for the cache, enough for the overhead of calls
 FEW = 4  # channels
 
 

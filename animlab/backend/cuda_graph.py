@@ -49,9 +49,9 @@ class CUDAGraphStep:
     def _capture(self) -> None:
         """Records a step without running it."""
         for optimizer in self.optimizers:
-            optimizer.zero_grad()  # gradients shall lie in the graph's own memory
+            optimizer.zero_grad()  # so that gradients are allocated in the graph's memory
             for group in optimizer.param_groups:
-                group["capturable"] = True  # fused Adam counts its steps on the GPU anyway; it has to be told
+                group["capturable"] = True  # fused Adam counts its steps on the GPU anyway, but checks this
         self.graph.register_generator_state(self.rng)
         with torch.cuda.graph(self.graph, stream=self.stream):
             self.result = self.step()

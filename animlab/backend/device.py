@@ -27,8 +27,8 @@ def find_device(device: str | torch.device) -> torch.device:
     try:
         found = torch.device(device)
         torch.zeros(1, device=found).item()
-    except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:  # as versions of torch say it
-        reason = ascii(shorten(str(error), 120))[1:-1]  # torch repeats the name as it came
+    except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:  # depends on torch's version
+        reason = ascii(shorten(str(error), 120))[1:-1]  # torch repeats the name verbatim
         raise ValueError(
             f"device {shown(device)} cannot be used here ({reason}): leave it out, or take 'cpu'."
         ) from error
@@ -84,5 +84,5 @@ def keep_freed_memory() -> None:
     """
     with suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
-        mallopt(-4, 0)  # M_MMAP_MAX: no buffer gets a mapping of its own
-        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: the heap's end is not given back
+        mallopt(-4, 0)  # M_MMAP_MAX: no buffer is mapped separately
+        mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD: the top of the heap is not returned

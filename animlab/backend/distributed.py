@@ -62,7 +62,7 @@ class Processes:
         from accelerate import PartialState  # here, because it takes a second to import
 
         if PartialState._shared_state and PartialState().num_processes != int(os.environ.get("WORLD_SIZE", 1)):
-            PartialState._reset_state()  # notebook_launcher forks: the children inherit the notebook's state of one
+            PartialState._reset_state()  # notebook_launcher forks: the children inherit a state of one process
         state = PartialState(cpu=device == "cpu" or not torch.cuda.is_available())  # Apple's GPU only where asked for
         chosen = state.device if device is None else find_device(device)
         return cls(state.num_processes, state.process_index, chosen)

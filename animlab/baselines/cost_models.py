@@ -70,7 +70,7 @@ def cost_model(name: str, frames: int = 16, size: int = 64, batch: int | None = 
 def _ours(frames: int, size: int, batch: int) -> CostModel:
     space, paper, wide = LabelSpace(), PRESETS["paper"], 128 * (size // 8) ** 2
     g, d = Generator(space), Discriminator(space)
-    if size != 64:  # the linear layers open and close a wider grid than 8 × 8
+    if size != 64:  # the linear layers map to and from a wider grid than 8 × 8
         g.embed[3], g.embed[4] = nn.Linear(1024, wide), nn.BatchNorm1d(wide)
         g.embed[6] = nn.Unflatten(1, (128, size // 8, size // 8))
         (place,) = (k for k, layer in enumerate(d.features) if isinstance(layer, nn.Linear))
@@ -137,7 +137,7 @@ def _monkeynet(frames: int, size: int, batch: int) -> CostModel:
     adams = _adam(detector), _adam(g), _adam(d)
 
     def draw() -> Tensor:
-        points = detector(torch.rand(1, 3, frames + 1, size, size))  # of the video that drives, and of the picture
+        points = detector(torch.rand(1, 3, frames + 1, size, size))  # of the driving video, and of the picture
         return g(torch.rand(1, 3, 1, size, size), points.at(slice(1, None)), points.at(slice(1)))
 
     def judge(clip: Tensor) -> object:

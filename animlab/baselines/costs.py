@@ -71,7 +71,7 @@ class FlopCounter(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         packet = func.overloadpacket
-        if packet not in flop_registry:  # composed of others: look at those
+        if packet not in flop_registry:  # composed of other operations: count those
             with self:
                 parts = func.decompose(*args, **kwargs)
             if parts is not NotImplemented:
@@ -177,7 +177,7 @@ def cost(name: str, frames: int = 16, size: int = 64, batch: int | None = None) 
                 it.judge(clip)
         for net in nets:
             net.train()
-        it.step()  # only then have the weights gradients, and the optimisers what they store
+        it.step()  # after which the weights have gradients, and the optimisers their state
         with FlopCounter(*nets, optimizers=it.optimizers) as step:
             it.step()
     counts = drawn.multiply_adds, judged.multiply_adds, step.multiply_adds

@@ -40,7 +40,7 @@ class UNet(nn.Module):
             after: list[nn.Module] = [nn.BatchNorm2d(wide[k + 1])] if norm else []
             self.down.append(nn.Sequential(*before, nn.Conv2d(wide[k], wide[k + 1], 4, 2, 1, bias=False), *after))
         for k in reversed(range(levels)):
-            seen = wide[k + 1] * (1 if k == levels - 1 else 2)  # what comes from below, and the twin
+            seen = wide[k + 1] * (1 if k == levels - 1 else 2)  # from the level below, and from the skip connection
             conv = nn.ConvTranspose2d(seen, wide[k], 4, 2, 1, bias=k == 0)
             after = [nn.BatchNorm2d(wide[k])] if k else [nn.Tanh()]
             if levels - 4 <= k < levels - 1 and wide[k] == 512:  # CD512: the noise of this GAN

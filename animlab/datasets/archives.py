@@ -128,7 +128,7 @@ class Archive:
 
     def _check_dictionary(self, where: str, info: zipfile.ZipInfo) -> None:
         """Checks how much memory LZMA would allocate, up to 4 GB, before it does."""
-        packed = copy.copy(info)  # the member as it lies there
+        packed = copy.copy(info)  # the member as it is stored
         packed.compress_type, packed.file_size = zipfile.ZIP_STORED, info.compress_size
         del packed.CRC
         with self._zip.open(packed) as file:
@@ -153,7 +153,7 @@ class Archive:
             self.refused[name] = "its name leads out of the archive"
         elif stat.S_ISLNK(info.external_attr >> 16):
             self.refused[name] = "a link"
-        elif name not in self._infos:  # of two members of one name, the first
+        elif name not in self._infos:  # of several members with one name, the first
             self._infos[name] = info
             self.members.append(name)
 

@@ -23,7 +23,7 @@ from .morphable import MorphableModel, outward
 MATLAB_FILE = "01_MorphableModel.mat"
 HDF5_FILES = ("model2017-1_bfm_nomouth.h5", "model2017-1_face12_nomouth.h5")
 COMPONENTS = 60  # of 199, in order of variance: the rest moves vertices by less than a pixel can show
-EXPRESSIONS = ("expression_0", "expression_1", "expression_2")  # principal components have no names of their own
+EXPRESSIONS = ("expression_0", "expression_1", "expression_2")  # principal components have no names
 EXPRESSION_STEP = 2.5  # standard deviations at weight 1
 GLOSS = 16.0  # of skin; the model has none
 MATLAB_NAMES = ("shapeMU", "shapePC", "shapeEV", "texMU", "texPC", "texEV", "tl")

@@ -198,7 +198,7 @@ def _reason(error: Exception, host: str) -> str:
         return str(error)
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"{host} answered {error.response.status_code} {error.response.reason}"
-    if isinstance(error, requests.ReadTimeout) or "Read timed out" in str(error):  # the second while it was sending
+    if isinstance(error, requests.ReadTimeout) or "Read timed out" in str(error):  # the second in the middle
         return f"{host} was silent for {SILENT_SECONDS:.0f} seconds"
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
         return f"{host} broke off in the middle"

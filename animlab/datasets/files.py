@@ -89,7 +89,7 @@ def read_file(path: Path, limit: int, what: str) -> bytes:
     check_file(path)
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
-        content = file.read(min(size, limit) + 1)  # it makes room for all that it is asked for
+        content = file.read(min(size, limit) + 1)  # read allocates as much as it is asked for
     if len(content) > limit:
         raise ValueError(f"{path} has more than {limit >> 20} MB, too much for {what}: remove it, or get it again")
     return content

@@ -32,7 +32,7 @@ from .files import unsuited
 from .media import VIDEO_SUFFIXES, MediaError, frames_of, picture_suffixes, pictures_in, video_frames
 from .source import Clip, DataSet, Passing, Skipped, Source
 
-LITTER = {"thumbs.db", "desktop.ini", "__macosx"}  # passed over without a word, as are names that start with a dot
+LITTER = {"thumbs.db", "desktop.ini", "__macosx"}  # silently ignored, as are names that start with a dot
 
 
 def find_folder(root: Path) -> Source:
@@ -158,7 +158,7 @@ def _read_clip(place: _Place, members: Sequence[str], label: str, take: int, roo
             yield Skipped(name, left_out)
         frames = frames[:room]
         room -= len(frames)
-        if len(frames) > 1:  # a video or an animation is a clip of its own, even among numbered pictures
+        if len(frames) > 1:  # a video or an animation is a separate clip, even among numbered pictures
             yield Clip(frames, label, take)
             continue
         stills.append(frames)
@@ -250,7 +250,7 @@ class _Folder(_Place):
             if path.stat().st_size > limits.MAX_PICTURE_BYTES:
                 raise MediaError(f"a picture of more than {limits.MAX_PICTURE_BYTES >> 20} MB")
             return frames_of(pictures_in(path.read_bytes()))
-        except OSError as error:  # it could be when it was listed
+        except OSError as error:  # it was readable when it was listed
             raise MediaError(f"cannot be read just now: {error.strerror}", momentary=True) from error
 
 

@@ -39,7 +39,7 @@ MAX_VIDEO_SECONDS = 1800  # of a processor's time, for one video
 
 # --- one file, packed in an archive or on disk ------------------------------------------------------------------------
 MAX_PICTURE_BYTES = 256 * MB
-MAX_VIDEO_BYTES = 4 * GB  # of a video in a zip, which has to be unpacked for a while
+MAX_VIDEO_BYTES = 4 * GB  # of a video in a zip, which has to be unpacked to a temporary file
 MAX_STRIP_BYTES = 32 * MB  # the largest published strip is under 1 MB
 MAX_PORTRAIT_BYTES = 16 * MB  # those of CelebA have some 10 kB
 MAX_IDX_BYTES = 64 * MB  # unpacked: the largest file of MNIST, the training images, has 47 MB

@@ -199,7 +199,7 @@ def pictures_in(content: bytes) -> Iterator[Image.Image]:
                 image.draft(None, (8 * SIZE, 8 * SIZE))  # only JPEG can do that
                 image.load()
                 turned = image.getexif().get(ORIENTATION, 1) != 1
-                upright = ImageOps.exif_transpose(image) if turned else image  # it copies what is upright too
+                upright = ImageOps.exif_transpose(image) if turned else image  # copies an upright one too
             except EOFError:
                 if index == 0:
                     raise MediaError("holds no frames") from None
@@ -261,7 +261,7 @@ def video_frames(path: Path) -> Iterator[Image.Image]:
                 yield image
             code = decoder.wait()
         finally:
-            decoder.kill()  # where nobody wants the rest; no harm where it has ended
+            decoder.kill()  # in case the caller wants no more frames; harmless if it has ended
             decoder.stdout.close()
             decoder.wait()
         complaints.seek(0)

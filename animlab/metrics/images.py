@@ -33,7 +33,7 @@ def psnr(clip: np.ndarray, truth: np.ndarray) -> np.ndarray:
         ValueError: These are not two clips of one shape.
     """
     _check(clip, truth)
-    with np.errstate(divide="ignore"):  # identical frames: inf is the answer, not an accident
+    with np.errstate(divide="ignore"):  # identical frames: inf is the correct result
         return np.array([peak_signal_noise_ratio(b, a, data_range=PEAK) for a, b in zip(clip, truth)], dtype=float)
 
 
