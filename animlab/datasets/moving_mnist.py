@@ -122,7 +122,7 @@ def _read_published(path: Path) -> Iterator[Clip]:
     """The clips of the published file, whose first axis is time; it does not say which digits they show."""
     count = _open_published(path).shape[1]
     for start in range(0, count, BLOCK):
-        clips = _open_published(path)  # anew for each block, so that the memory of what has been read is given back
+        clips = _open_published(path)  # opened again for each block, which frees the pages read so far
         for index in range(start, min(start + BLOCK, count)):
             yield Clip(clips[:, index, ..., None])
 

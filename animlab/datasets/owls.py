@@ -134,5 +134,5 @@ def owls() -> Source:
     return Source((Path(__file__),), len(COLOURS), render_owls)
 
 
-# Drawn wherever one looks: the set is its own stand-in.
+# Always drawn, so the set is its own synthetic version.
 DATA_SET = DataSet(expects="nothing", find=lambda root: owls(), synthetic=owls)

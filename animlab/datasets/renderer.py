@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-# How much of a surface's colour comes back from light that falls from everywhere, and how much from the lamp.
+# Reflectance of a surface for ambient light, and for the lamp.
 AMBIENT, DIFFUSE = 0.4, 0.75
-SHININESS = 24.0  # exponent of the highlight: larger is smaller and sharper
+SHININESS = 24.0  # exponent of the highlight: a larger one makes it smaller and sharper
 EDGE_TOLERANCE = 1e-4  # in barycentric units: rounding must not open a gap between two neighbours
 
 
