@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
+import numpy as np
 import pytest
 import torch
 from lessons import answers, cells
@@ -24,7 +25,16 @@ SOLUTIONS = nbformat.read(ROOT / "notebooks" / "solutions" / "08_computation.ipy
 @pytest.fixture(scope="module")
 def names():
     """What a check cell finds: the notebook's imports and its own definitions."""
-    found = {"torch": torch, "nn": nn, "math": math, "FlopCounter": FlopCounter, "cost": cost, "frames": 16, "gpu": 5}
+    found = {
+        "np": np,
+        "torch": torch,
+        "nn": nn,
+        "math": math,
+        "FlopCounter": FlopCounter,
+        "cost": cost,
+        "frames": 16,
+        "gpu": 5,
+    }
     for source in cells(NOTEBOOK, "definition"):
         exec(source, found)
     found["moco"] = cost("mocogan")
@@ -130,3 +140,18 @@ def test_the_table_is_whole_and_counts_what_the_library_counts():
         assert row["clip_multiply_adds"] == found.drawn.total()
         for part in ("clip", "step"):
             assert 0 < row[part]["low"] <= row[part]["seconds"] <= row[part]["high"] and row[part]["runs"] >= 3
+
+
+@pytest.mark.parametrize(("stride", "padding"), [(1, 0), (2, 1), (1, 1)])
+def test_the_walk_of_a_kernel_is_that_of_a_convolution(names, stride, padding):
+    layer = nn.Conv3d(1, 1, (4, 1, 1), (stride, 1, 1), (padding, 0, 0))
+    nn.init.ones_(layer.weight)
+    clip = torch.ones(1, 1, 16, 1, 1, requires_grad=True)
+    made = layer(clip).flatten()
+    pictures = names["gliding"](stride, padding)
+    assert len(pictures) == len(made)
+    for k, picture in enumerate(pictures):
+        (under,) = torch.autograd.grad(made[k], clip, retain_graph=True)
+        blue = (picture[5, 9 * 1 + 3 : 9 * 17 : 9] == (0, 114, 178)).all(axis=1)  # the frames between the paddings
+        assert blue.tolist() == under.flatten().bool().tolist()
+        assert (picture[20, 9 + 3 :: 9] == (213, 94, 0)).all(axis=1).sum() == k + 1
