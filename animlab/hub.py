@@ -127,9 +127,9 @@ def card(model: Model, name: str) -> str:
 
 # {name.partition("/")[2]}
 
-A GAN that was shown single frames in random order and found by itself what can change in them: *d* chooses one of a few
-clips, each *c* moves something, *z* settles the rest. Trained with animlab, after the paper [*Self-Supervised Animation
-Synthesis Through Adversarial Training*]({PAPER}).
+This GAN was trained on single frames in random order and found by itself what can change in them: *d* chooses one of a
+few clips, each *c* changes one thing continuously, and *z* accounts for the rest. It was trained with animlab, which
+rebuilds the paper [*Self-Supervised Animation Synthesis Through Adversarial Training*]({PAPER}).
 
 ```python
 import animlab
@@ -138,7 +138,7 @@ model = animlab.load("{HUB}{name}")
 animlab.LabelPlayer(model)  # in a notebook: sliders for d and every c
 ```
 
-![{"Along each row one c goes from 0 to 1." if space.n_c else "Drawings of random z."}]({PICTURE})
+![{"In each row one c goes from 0 to 1." if space.n_c else "Pictures drawn with random z."}]({PICTURE})
 
 {sliders}
 

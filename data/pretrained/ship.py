@@ -237,9 +237,10 @@ tags: [gan, infogan, animation, self-supervised]
 
 # {name}: model card
 
-`animlab.load("pretrained/{name}")`: the {architecture_of(g)} networks at width {g.width:g} with n_z = {space.n_z},
-n_d = {space.n_d}, n_c = {space.n_c}; G has {weights:,} weights, D, which reads labels off frames, {d_weights:,}. Large
-weights are stored as int8 with a scale for each row or output channel, all else as float16. {card["note"]}
+`animlab.load("pretrained/{name}")` loads the {architecture_of(g)} networks at width {g.width:g}, with
+n_z = {space.n_z}, n_d = {space.n_d} and n_c = {space.n_c}. G has {weights:,} weights; D, which reads labels
+from frames, has {d_weights:,}. Large weight tensors are stored as int8 with one scale for each row or output channel,
+everything else as float16. {card["note"]}
 
 | | |
 |---|---|
@@ -249,14 +250,16 @@ weights are stored as int8 with a scale for each row or output channel, all else
 | machine | {card["machine"]} |
 | made by | `data/pretrained/ship.py` of animlab {animlab.checkpoints.library_version()} |
 
-![Eight drawings in two rows; one c after another goes up, down and back to its middle.](animation.webp)
+![Eight generated pictures in two rows; one c after another goes up, down and back to its middle.](animation.webp)
 
 ## Influence of each label
 
-Strength and focus as `animlab.metrics.label_influence` measures them over 512 random labels: c from 0 to 1, d to
-another d, z to another z. Real frames 8 apart in a clip: strength {real["strength"]:.2f}, focus {real["focus"]:.2f}.
+`animlab.metrics.label_influence` measures strength (how much changes) and focus (how local the change is) over 512
+random labels, as c goes from 0 to 1 and as d and z are replaced by others. For comparison, real frames that are 8
+apart in a clip have strength {real["strength"]:.2f} and focus {real["focus"]:.2f}.
 {
-        "The preset rewards a small reach of each c (its stillness term), so judge by the pictures, not by focus alone."
+        "The stillness term of this preset rewards each c for changing a small area, so do not judge by focus alone: "
+        "look at the pictures."
         if card["preset_values"]["lambda_still"]
         else ""
     }
@@ -265,16 +268,16 @@ another d, z to another z. Real frames 8 apart in a clip: strength {real["streng
 |---|---|---|---|
 {rows}
 
-D reads fresh fakes: d right in {card["reader"]["d_right"]:.0%}, R² of c: {reads}.
+On newly generated pictures, D reads d correctly in {card["reader"]["d_right"]:.0%} of cases, and c with R² = {reads}.
 
 ## Pictures
 
-In the animation above the four c of most strength times focus, {moved}, move one after another; *d* differs from
-drawing to drawing, and *z* is drawn at random.
+In the animation above, the four c with the largest product of strength and focus ({moved}) move one
+after another. *d* differs from picture to picture, and *z* is random.
 
 {strips}
 
-**Each d**, a row each, the c of most strength times focus from 0 to 1:
+**Every d**, one in each row, as the c with the largest product of strength and focus goes from 0 to 1:
 
 ![one row for each discrete label, the liveliest continuous label from 0 to 1](clips.jpg)
 
@@ -282,10 +285,11 @@ drawing to drawing, and *z* is drawn at random.
 
 ![48 pictures of random labels](samples.jpg)
 
-**Is it copying?** Samples above, the training frame nearest to each below. The median distance of {COPIES} samples to
-their nearest training frame is {copied["median distance of samples"]} grey levels, that of as many real frames to
-their nearest frame of another recording {copied["median distance of real frames"]}; a sample is the nearer of the two
-in {copied["nearer"]:.0%} of all pairs (50 % were even; blur alone lowers a distance too).
+**Does it copy?** The upper row shows generated samples, the lower row the training frame nearest to each. The median
+distance from {COPIES} samples to their nearest training frame is {copied["median distance of samples"]} grey levels.
+From as many real frames to the nearest frame of another recording it is {copied["median distance of real frames"]}.
+The sample is closer in {copied["nearer"]:.0%} of all pairs of a sample and a real frame. Without copying we would
+expect 50%, but blur raises this number as well.
 
 ![12 samples in the upper row, the nearest training frame of each in the lower](nearest.jpg)
 """

@@ -130,20 +130,22 @@ def table(out: Path, clips: animlab.Clips) -> str:
     first = results[0]
     return f"""# The recipes that `stable` was chosen from
 
-Each had {first["processor_seconds"]:.0f} seconds of processor time ({first["machine"]}) on the {len(clips):,} frames of
-`{first["dataset"]}`, nets {first["width"]:g} times as wide as the paper's, seed 0 (`tests/benchmarks/recipes.py`).
-Strength and focus are those of `animlab.metrics.influence` as each c goes from 0 to 1; real frames 8 apart in a clip
-have strength {real.strength:.2f} and focus {real.focus:.2f}. "Good" counts the c with strength of at least 0.25 and
-focus of at least 0.45. The stillness term rewards focus, so for recipes that have it the pictures decide.
+Each recipe trained for {first["processor_seconds"]:.0f} seconds of processor time ({first["machine"]}) on the
+{len(clips):,} frames of `{first["dataset"]}`, with networks {first["width"]:g} times as wide as the paper's and
+seed 0 (`tests/benchmarks/recipes.py`). Strength and focus are measured by `animlab.metrics.influence` as each c goes
+from 0 to 1; real frames that are 8 apart in a clip have strength {real.strength:.2f} and focus {real.focus:.2f}.
+"Good c" counts the c with a strength of at least 0.25 and a focus of at least 0.45. The stillness term rewards focus
+directly, so judge the recipes that have it by their pictures.
 
 | recipe | what is tried | steps | good c | strength of c | focus of c | strength of d | of z | λ_c at the end |
 |---|---|---|---|---|---|---|---|---|
 {rows}
 
-The same search with the full nets, where `stable` was settled: [full-nets.md](full-nets.md).
-The search for `modern`, the residual networks' recipe, so far: [modern.md](modern.md).
+[full-nets.md](full-nets.md) repeats the search with networks of full width, which decided on `stable`.
+[modern.md](modern.md) describes the search so far for `modern`, the recipe of the residual networks.
 
-Rows of each picture: c0 to c4 from 0 (left) to 1 (right), d = 0, one z; last row: random labels.
+In each picture the first five rows show c0 to c4 from 0 (left) to 1 (right), with d = 0 and the same z. The last row
+shows random labels.
 
 {pictures}
 """
