@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import io
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from math import log
 from typing import Any
 
 import matplotlib
 import numpy as np
-from IPython.display import display
+from IPython.display import Markdown, display
 from matplotlib import rcsetup
 from matplotlib.figure import Figure
 from PIL import Image
@@ -63,6 +63,40 @@ class Picture:
         data = b64encode(self.data).decode()
         style = f"width:{WIDTH:g}in; max-width:100%"
         return f'<img src="data:image/{self.kind};base64,{data}" alt="{escape(self.alt)}" style="{style}">'
+
+
+def drawn(draw: Callable[..., None], height: float = 2.6, panels: int = 1, width: float = WIDTH) -> Figure:
+    """A figure in the collection's style: `draw` is handed its axes, one a panel, side by side.
+
+    >>> Cursor(plots.drawn(lambda ax: ax.plot([1, 2])))
+
+    height, width: in inches.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        draw(*figure.subplots(1, panels, squeeze=False)[0])
+    return figure
+
+
+def chart(draw: Callable[..., None], alt: str, height: float = 2.6, panels: int = 1) -> Picture:
+    """The figure that `drawn` gives, as a notebook shows it; alt: what it shows, for readers who cannot see it.
+
+    >>> plots.chart(lambda left, right: (left.plot(a), right.plot(b)), "Two lines: a rises, b falls.", panels=2)
+    """
+    return Picture(drawn(draw, height, panels), alt)
+
+
+def table(heads: Sequence[object], rows: Iterable[Sequence[object]]) -> Markdown:
+    """A table that pages show as one. Numbers with a fraction are rounded to two digits after the point.
+
+    >>> plots.table(["model", "PSNR, dB"], [["shipped", 22.134], ["grey", 20.5]])
+    """
+
+    def text(cell: object) -> str:
+        return f"{round(cell, 2) + 0.0:.2f}" if isinstance(cell, float | np.floating) else str(cell)  # no "-0.00"
+
+    lines = [heads, ["---"] * len(heads), *rows]
+    return Markdown("\n".join("| " + " | ".join(map(text, line)) + " |" for line in lines))
 
 
 def show_frames(

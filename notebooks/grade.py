@@ -61,7 +61,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "03_continuous_labels": {"steps": 20},
     "04_full_training": {"steps": 8, "width": 0.1, "demo_steps": 2},
     "05_ablations": {"grid": [[2, 1]], "steps": 2, "width": 0.05, "workers": 1},
-    "06_metrics": {"animations": 4, "redrawn_clips": 1, "redraw_steps": 4},
+    "06_metrics": {"animations": 4, "samples": 100, "redraw_steps": 4},
     "07_comparisons": {"seconds": 3, "width": 0.1},
     "09_beyond_the_paper": {"seconds": 2, "game_steps": 20, "seeds": 1},
     "10_your_own_clip": {"steps": 8, "width": 0.1},

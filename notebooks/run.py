@@ -8,6 +8,7 @@ Stored are printed text and pictures; widget state and progress bars are not.
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from pathlib import Path
@@ -23,9 +24,9 @@ KERNEL = {"kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "py
 def clean(notebook: nbformat.NotebookNode) -> None:
     """Keep of an executed notebook what a reader without a kernel can use, in place."""
     notebook.metadata = nbformat.from_dict(KERNEL | {"language_info": {"name": "python"}})
+    _number(notebook.cells)
     count = 0
-    for index, cell in enumerate(notebook.cells):
-        cell["id"] = f"cell-{index:02d}"
+    for cell in notebook.cells:
         kept = [tag for tag in cell.metadata.get("tags", []) if tag != "injected-parameters"]
         cell.metadata = nbformat.from_dict({"tags": kept} if kept else {})
         if cell.cell_type != "code" or not cell.source.strip():
@@ -37,6 +38,15 @@ def clean(notebook: nbformat.NotebookNode) -> None:
         for output in cell.outputs:
             if output.output_type == "execute_result":
                 output.execution_count = count
+
+
+def _number(cells: list[nbformat.NotebookNode]) -> None:
+    """Ids in order, in place. An exercise's text, answer and check keep theirs: submissions are graded by them."""
+    checks = [place for place, cell in enumerate(cells) if "check" in cell.metadata.get("tags", [])]
+    kept = {place: cells[place].get("id") for check in checks for place in range(max(0, check - 2), check + 1)}
+    free = (name for name in map("cell-{:02d}".format, itertools.count()) if name not in kept.values())
+    for place, cell in enumerate(cells):
+        cell["id"] = kept.get(place) or next(free)
 
 
 def _without_widget(output: nbformat.NotebookNode) -> nbformat.NotebookNode | None:

@@ -24,6 +24,15 @@ def answers(notebook: NotebookNode) -> list[str]:
     return [before.source for before, cell in pairs if "check" in cell.metadata.get("tags", [])]
 
 
+def stored_table(notebook: NotebookNode, head: str) -> dict[str, list[str]]:
+    """The first stored table whose first column is called so: of each row, by its first cell, the others."""
+    outputs = (output for cell in notebook.cells for output in cell.get("outputs", []))
+    texts = (output.get("data", {}).get("text/markdown", "") for output in outputs)
+    found = next(text for text in texts if text.startswith(f"| {head} |"))
+    rows = ([part.strip() for part in line.strip("| ").split(" | ")] for line in found.splitlines()[2:])
+    return {name: values for name, *values in rows}
+
+
 def attempt(space: dict[str, object], answer: str, check: str) -> str:
     """Runs an answer and then the check of its exercise among a lesson's definitions, as a reader would; gives what the
     check prints last."""

@@ -39,6 +39,16 @@ def test_a_notebook_is_stored_clean(tmp_path, monkeypatch):
     assert "IntSlider(value=2)" in code[4].outputs[0].data["text/plain"]
 
 
+def test_exercises_keep_the_ids_by_which_they_are_graded():
+    cells = [new_markdown_cell(str(k)) for k in range(6)]
+    for cell, name in zip(cells, ("a", "b", "exercise", "answer", "cell-01", "c")):
+        cell["id"] = name
+    cells[4].metadata["tags"] = ["check"]
+    notebook = new_notebook(cells=cells)
+    load_script("notebooks/run.py").clean(notebook)
+    assert [cell.id for cell in notebook.cells] == ["cell-00", "cell-02", "exercise", "answer", "cell-01", "cell-03"]
+
+
 def test_a_notebook_that_fails_is_left_as_it_was(tmp_path, monkeypatch):
     run = load_script("notebooks/run.py")
     monkeypatch.setattr(run, "FOLDER", tmp_path)

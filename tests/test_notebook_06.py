@@ -7,8 +7,7 @@ from types import SimpleNamespace
 import nbformat
 import numpy as np
 import pytest
-from lessons import answers, cells, load_script
-from test_metrics_matching import walk
+from lessons import answers, cells, load_script, stored_table
 
 import animlab
 from animlab import metrics
@@ -70,15 +69,6 @@ def test_no_few_samples_get_under_the_rank_floor_and_the_best_ones_reach_it(by_h
     assert by_hand.rank_floor(known.cov, 9) == pytest.approx(0)
 
 
-def test_the_best_match_is_the_librarys(by_hand):
-    rng = np.random.default_rng(2)
-    clips = walk(rng, [9, 5, 12, 7])
-    for query in (walk(rng, [4]).frames, np.roll(clips.frames[10:14], 1, axis=1)):
-        start, mse = by_hand.best_match(query, clips.frames, clips.clips)
-        match = metrics.best_match(query, clips)
-        assert start == match.start and mse == pytest.approx(match.mse, rel=1e-5)
-
-
 def test_smoothness_is_the_librarys(by_hand, noise):
     found = metrics.smoothness(noise)
     assert by_hand.smoothness(noise) == pytest.approx((found.jump, found.bend))
@@ -98,9 +88,9 @@ def test_what_codes_tell_is_the_librarys(by_hand):
     rng = np.random.default_rng(4)
     factors = rng.uniform(size=(500, 3))
     codes = np.stack([factors[:, 0] ** 2, factors[:, 1] + 0.1 * factors[:, 2], rng.uniform(size=500)], axis=1)
-    table = by_hand.told(codes, factors)
-    assert by_hand.gap(table) == pytest.approx(metrics.mig(codes, factors), abs=1e-3)
-    assert table[0, 0] == pytest.approx(1) and table[2].max() < 0.3
+    told = by_hand.told(codes, factors)
+    assert by_hand.gap(told) == pytest.approx(metrics.mig(codes, factors), abs=1e-3)
+    assert told[0, 0] == pytest.approx(1) and told[2].max() < 0.3
     lines = np.corrcoef(codes.T, factors.T)[:3, 3:] ** 2
     assert by_hand.gap(lines) == pytest.approx(metrics.sap(codes, factors))
 
@@ -118,6 +108,139 @@ def test_defects_are_what_they_are_called(by_hand, noise):
     assert sorted(map(bytes, rows["wrong order"][0])) == sorted(map(bytes, real[0]))
     assert not np.array_equal(rows["wrong order"], real)
     assert (rows["frozen"] == rows["frozen"][:, :1]).all() and (rows["one clip again and again"] == real[:1]).all()
+
+
+# What the text says of the paper's tables, of the committed results, and of what the lesson itself has stored.
+
+
+def results(name):
+    return json.loads((ROOT / "data" / "results" / name).read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def printed(by_hand):
+    """The rows of the paper's Tab. 4 and 5, as the lesson has them."""
+    (source,) = (cell.source for cell in NOTEBOOK.cells if cell.source.startswith("PRINTED = "))
+    names = {}
+    exec(source.partition("\nheads = ")[0], names)
+    return names["PRINTED"]
+
+
+def test_the_papers_scores(by_hand, printed):
+    again = {name: by_hand.animation_score(*row[:3]) for name, row in printed.items()}
+    off = [again[name] - row[3] for name, row in printed.items()]
+    assert off[:2] == pytest.approx([1.06, -0.58], abs=0.006) and max(map(abs, off[2:])) < 0.035
+    four, ours = again["Tab. 4, MoCoGAN"], again["Tab. 4, the paper's"]
+    assert (round(four, 2), round(ours, 2), round(ours - four, 2)) == (28.16, 32.71, 4.55)
+    assert 17.36 + 20 * 0.54 > 27.1  # before FID adds anything
+
+
+def test_what_alpha_and_beta_decide(by_hand, printed):
+    rows = {name: row[:3] for name, row in printed.items() if "Tab. 4" not in name}
+    best, second, low, z1 = (rows[k] for k in ("n_d 20, n_c 20", "TGAN z1, z2", "n_d 10, n_c 20", "TGAN z1"))
+    assert by_hand.animation_score(*best) - by_hand.animation_score(*second) == pytest.approx(7.75, abs=0.005)
+    assert 1 / best[2] - 1 / second[2] == pytest.approx(5.30, abs=0.005)
+    assert pytest.approx(0.35, abs=0.005) == (1 / 0.115 - 1 / 0.125) / 2
+    assert by_hand.animation_score(*z1, 20, 1.68) == pytest.approx(by_hand.animation_score(*low, 20, 1.68), abs=0.005)
+    orders = [sorted(rows, key=lambda name: by_hand.animation_score(*rows[name], *pair)) for pair in ((20, 1), (0, 0))]
+    assert orders[0][1:3] == orders[1][1:3][::-1] == ["n_d 10, n_c 20", "TGAN z1, z2"]
+
+
+def test_the_text_reads_the_table_of_scores_aright():
+    table = results("animation_scores.json")
+
+    def mean(data, who, key):
+        return np.mean([row[key] for row in table["match"] if (row["data"], row["who"]) == (data, who)])
+
+    def people(who, key):
+        return mean("actions", who, key)
+
+    assert 0 < people("real", "psnr") - people("shipped", "psnr") < 0.4
+    assert 0 < people("real", "ssim") - people("shipped", "ssim") < 0.07
+    assert people("shipped", "fd") / people("real", "fd") == pytest.approx(5, abs=0.5)
+    for key in ("psnr", "ssim", "score"):
+        assert people("shipped", key) > people("held out", key) > people("noise", key)
+    assert people("noise", "fd") > people("held out", "fd") > people("shipped", "fd")
+    assert people("real", "fd_alone") > people("shipped", "fd_alone")
+    assert people("real", "fd_alone") == pytest.approx(people("noise", "fd_alone"), rel=0.01)
+    digits = {key: mean("moving-mnist", "real", key) - mean("moving-mnist", "shipped", key) for key in ("psnr", "ssim")}
+    assert 0 < digits["psnr"] < 0.6 and 0 < digits["ssim"] < 0.035
+    assert mean("moving-mnist", "shipped", "psnr") - 10.17 == pytest.approx(3.7, abs=0.05)
+    fd = mean("moving-mnist", "shipped", "fd") / mean("moving-mnist", "real", "fd")
+    assert fd == pytest.approx(17, abs=0.5)
+    redrawn = {(row["who"], row["clips"]): row for row in table["redraw"] if row["data"] == "actions"}
+    assert all(row["psnr"] < row["still_psnr"] - 3 for row in redrawn.values())
+    digits = [row for row in table["redraw"] if row["data"] == "moving-mnist"]
+    assert all(row["ssim"] > row["still_ssim"] and row["psnr"] < row["still_psnr"] for row in digits)
+    orders = [row["order"] for (who, _), row in redrawn.items() if who != "shipped shapes"]
+    assert orders == pytest.approx([0.43] * 3, abs=0.06)
+    assert all(row["nearer"] == 1 and row["median"] == 0 for row in table["copying"] if row["who"] == "copies")
+
+
+def test_the_text_reads_the_table_of_defects_aright():
+    rows = results("metrics_defects.json")["rows"]
+
+    def of(key, defect, data="moving-mnist"):
+        values = [row[key] for row in rows if (row["data"], row["defect"]) == (data, defect)]
+        return np.mean([np.inf if value is None else value for value in values])
+
+    real, one = "real, held-out takes", "one clip only"
+    assert of("precision", real, "actions") == of("recall", real, "actions") == 0
+    assert of("FD", "noise 5 %", "actions") < of("FD", real, "actions")
+    assert all(of("FD", name) > 1.5 * of("FD", real) for name in ("blur 1 px", "noise 5 %", "frozen", one))
+    assert abs(of("FD", "wrong order") - of("FD", real)) < 1e-6 and of("psnr", "blur 2 px") > of("psnr", real) + 2
+    assert abs(of("recall", "a quarter of the classes dropped") - of("recall", real)) < 0.05
+
+
+def test_the_text_reads_the_table_of_samples_aright():
+    rows = results("metrics_samples.json")["rows"]
+    wide = {row["N"]: round(row["FD"], 2) for row in rows if row["data"] == "normal, 2048 features"}
+    assert [wide[n] for n in (5, 10, 100, 2000)] == [2.12, 1.60, 0.87, 0.17]
+
+
+def test_the_text_reads_the_table_of_inversions_aright():
+    rows = results("inversion.json")["rows"]
+    db = {(row["pictures"], row["model"]): row["psnr"] for row in rows}
+    models = {row["model"] for row in rows}
+    own = [db["its own drawings", name] for name in models]
+    new = [db["new frames", name] - db["chance: nearest training frame", name] for name in models]
+    other = [db["frames of other sets", name] for name in models]
+    for values, (least, most) in ((own, (24, 53)), (new, (0.8, 2.8)), (other, (9, 15))):
+        assert (min(values), max(values)) == (pytest.approx(least, abs=0.5), pytest.approx(most, abs=0.5))
+    assert max(new) < 2.85 and min(new) > 0.75
+
+
+def test_the_text_quotes_what_the_lesson_has_stored():
+    def of(head):
+        return {name: [float(x.split()[0]) for x in row] for name, row in stored_table(NOTEBOOK, head).items()}
+
+    contest = of("clips")
+    assert contest["drawn by the model"][0] > contest["filmed"][0] > contest["grey"][0] > contest["noise"][0]
+    assert contest["grey"][0] > 18.92 and contest["filmed"][1] - contest["grey"][1] < 0.11
+    curve, n = of("N"), len(stored_table(NOTEBOOK, "N")["floor"])
+    assert curve["floor"][1] > curve["drawn"][n - 1] and curve["real"][1] > 5 * curve["drawn"][n - 1]
+    assert all(real > drawn for real, drawn in zip(curve["real"][:2], curve["drawn"]))
+    assert all(real > floor for real, floor in zip(curve["real"], curve["floor"]))
+    sets = of("set")
+    assert sets["one action of the four"][2] > 0.9 > 0.3 > sets["one action of the four"][3]
+    assert sets["one real frame"][4] < sets["noise"][4] and sets["drawn"][4] < sets["real, with noise"][4]
+
+
+# What each defect does to each number, blur, noise, wrong order, frozen, one clip, copies; "·" is no number.
+VERDICTS = {
+    "PSNR": "✗✓––✓✗", "SSIM": "–✓––✓✗", "FD": "✓–––✓✗", "score": "–✓––✓✗", "nearer to data": "–✗––✗✓",
+    "motion": "✓✗✗✓––", "one way": "––✓·✗–",
+}  # fmt: skip
+
+
+def test_the_text_says_which_number_sees_which_defect():
+    texts = (str(output.get("data", "")) for cell in NOTEBOOK.cells for output in cell.get("outputs", []))
+    (found,) = (text for text in texts if "nearer to data" in text)
+    rows = [line.split(" | ") for line in found.split("\\n")[3:]]
+    for column, expected in VERDICTS.items():
+        place = 1 + list(VERDICTS).index(column)
+        marks = [next((mark for mark in "✓✗–" if mark in row[place]), "·") for row in rows]
+        assert "".join(marks) == expected, column
 
 
 # The exercises: their check cells against the worked answers and against plausible wrong ones.

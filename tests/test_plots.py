@@ -104,3 +104,24 @@ def test_moving_pictures_play_in_the_page_there_and_back():
         assert first.info["duration"] == 50
         levels.append(np.asarray(first.convert("L")).mean())
     assert levels == pytest.approx([0, 50, 100, 150, 200, 150, 100, 50], abs=3)
+
+
+def test_a_chart_has_as_many_panels_as_its_function_draws_and_stands_in_the_style():
+    seen = []
+
+    def draw(left, right):
+        seen.append(left.spines["top"].get_visible())
+        left.plot([1, 2])
+        right.plot([2, 1])
+
+    picture = plots.chart(draw, "Two lines.", height=2, panels=2)
+    height, width, _ = opened(picture).shape
+    assert repr(picture) == "Two lines." and seen == [False]
+    assert 1100 < width < 1400 and 250 < height < 330  # 9 by 2 inches of 150 pixels, less the margins
+
+
+def test_a_table_is_markdown_with_rounded_numbers():
+    shown = plots.table(["who", "PSNR", "N"], [["grey", 20.456, 3], ["none", -0.001, "–"], ["copy", float("inf"), 1]])
+    assert shown.data.splitlines() == [
+        "| who | PSNR | N |", "| --- | --- | --- |", "| grey | 20.46 | 3 |", "| none | 0.00 | – |", "| copy | inf | 1 |"
+    ]  # fmt: skip
