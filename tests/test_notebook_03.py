@@ -11,7 +11,7 @@ import nbformat
 import numpy as np
 import pytest
 import torch
-from lessons import answers, cells, load_script
+from lessons import answers, cells, load_script, stored_table
 from PIL import Image
 from scipy.stats import spearmanr
 
@@ -215,6 +215,67 @@ def test_a_wrong_answer_is_turned_down(exercise, answer, message, how, by_hand):
     exec(answer, namespace)
     with pytest.raises(AssertionError, match=message):
         exec(cells(NOTEBOOK, "check")[exercise], namespace)
+
+
+# What the text says of the committed table, and of what the lesson itself has stored.
+
+
+def runs(variant):
+    table = json.loads((ROOT / "data" / "results" / "continuous_labels.json").read_text(encoding="utf-8"))
+    return [run for run in table["runs"] if run["variant"] == variant]
+
+
+def of_five(variant):
+    """Means over seeds: R², strength, the share of a change that a blur leaves."""
+    found = runs(variant)
+    strength = [run["influence"][f"c{j}"]["strength"] for run in found for j in range(5)]
+    return (
+        1 - 12 * np.mean([run["lambda_c"] for run in found]),
+        np.mean(strength),
+        np.mean([r["coarse"] for r in found]),
+    )
+
+
+def test_the_text_reads_the_table_of_variants_aright():
+    for variant, expected in {
+        "stable": (0.83, 0.28, 0.52), "plain view": (0.88, 0.18, 0.43), "paper": (0.80, 0.03, 0.07),
+        "λ_c = 1": (0.60, 0.22, 0.48), "n_z = 62": (0.69, 0.31, 0.68),
+    }.items():  # fmt: skip
+        assert of_five(variant) == pytest.approx(expected, abs=0.006), variant
+
+
+def test_the_text_reads_the_table_of_followers_aright():
+    def chosen(variant, which="following", factor="swing", key="chosen"):
+        return np.mean([run[which][factor][key] for run in runs(variant)])
+
+    assert chosen("stable") == pytest.approx(0.58, abs=0.005)
+    assert chosen("stable", "following_untrained") == pytest.approx(0.23, abs=0.005)
+    assert chosen("stable", "following_untrained", key="best") == pytest.approx(0.75, abs=0.005)
+    for factor, trained, fresh in (("x", 0.21, 0.17), ("y", 0.19, 0.20)):
+        assert chosen("shapes", factor=factor) == pytest.approx(trained, abs=0.005)
+        assert chosen("shapes", "following_untrained", factor) == pytest.approx(fresh, abs=0.005)
+
+
+def test_more_c_are_each_weaker_and_read_less_well():
+    variants = {1: "n_c = 1", 2: "n_c = 2", 5: "stable", 10: "n_c = 10"}
+    strength = [np.mean([r["influence"][f"c{j}"]["strength"] for r in runs(v) for j in range(n)])
+                for n, v in variants.items()]  # fmt: skip
+    read = [1 - 12 * np.mean([run["lambda_c"] for run in runs(variant)]) for variant in variants.values()]
+    assert strength == sorted(strength, reverse=True) and read == sorted(read, reverse=True)
+
+
+def test_the_text_quotes_what_the_lesson_has_stored():
+    def of(head):
+        return {name: [float(x) for x in row if x != "–"] for name, row in stored_table(NOTEBOOK, head).items()}
+
+    r2, nats = of("").values()
+    np.testing.assert_allclose(nats, -np.log(2 * np.pi * np.e * (1 - np.array(r2)) / 12) / 2, atol=0.05)
+    assert (min(r2), max(r2), min(nats), max(nats)) == (0.61, 0.89, 0.29, 0.94)
+    followed = of("*D*")
+    assert followed["yours"][1] > followed["five untrained, the best"][1] + 0.2
+    back = of("recurrence")
+    assert all(row[0] < 0.3 for row in back.values())  # bends
+    assert min(back["*c'* of *D*"][1:]) > max(back["pixels"][1:]) and max(back["*c'*, shuffled"]) <= 0.3
 
 
 # The committed table.

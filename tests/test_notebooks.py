@@ -24,7 +24,9 @@ PARAMETERS = {
     "00_play_with_labels": {"dataset": "shapes-synthetic", "steps": 20, "seed": 1},
     "01_gan_basics": {"dataset": "actions-synthetic", "ring_steps": 30, "seeds": 1, "steps": 6, "seed": 1},
     "02_discrete_labels": {"source": "digits-synthetic", "steps": 20, "seed": 1},
-    "03_continuous_labels": {"dataset": "actions-synthetic", "steps": 20, "width": 0.1, "seed": 1},
+    "03_continuous_labels": {
+        "dataset": "actions-synthetic", "steps": 20, "width": 0.1, "read_clips": 8, "seed": 1,
+    },
     "04_full_training": {
         "dataset": "shapes-synthetic", "preset": "stable-on-black", "n_d": 3, "n_c": 2, "steps": 8, "width": 0.1,
         "lambda_c": 10.0, "ema": 0.99, "seed": 1, "keep": 5, "samples": 2, "demo_steps": 2,
