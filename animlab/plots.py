@@ -66,11 +66,16 @@ class Picture:
 
 
 def drawn(draw: Callable[..., None], height: float = 2.6, panels: int = 1, width: float = WIDTH) -> Figure:
-    """A figure in the collection's style: `draw` is handed its axes, one a panel, side by side.
+    """A figure in the collection's style, for what needs the figure itself; `chart` gives a picture of it.
 
-    >>> Cursor(plots.drawn(lambda ax: ax.plot([1, 2])))
+    Example:
+        >>> Cursor(plots.drawn(lambda ax: ax.plot([1, 2])))
 
-    height, width: in inches.
+    Args:
+        draw: called with the axes of all panels, from left to right.
+        height: of the figure in inches.
+        panels: how many axes stand side by side.
+        width: of the figure in inches.
     """
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
@@ -79,21 +84,35 @@ def drawn(draw: Callable[..., None], height: float = 2.6, panels: int = 1, width
 
 
 def chart(draw: Callable[..., None], alt: str, height: float = 2.6, panels: int = 1) -> Picture:
-    """The figure that `drawn` gives, as a notebook shows it; alt: what it shows, for readers who cannot see it.
+    """A chart in the collection's style.
 
-    >>> plots.chart(lambda left, right: (left.plot(a), right.plot(b)), "Two lines: a rises, b falls.", panels=2)
+    Example:
+        >>> plots.chart(lambda left, right: (left.plot(a), right.plot(b)), "Two lines: a rises, b falls.", panels=2)
+
+    Args:
+        draw: called with the axes of all panels, from left to right.
+        alt: what the chart shows, for readers who cannot see it.
+        height: of the figure in inches.
+        panels: how many axes stand side by side.
     """
     return Picture(drawn(draw, height, panels), alt)
 
 
 def table(heads: Sequence[object], rows: Iterable[Sequence[object]]) -> Markdown:
-    """A table that pages show as one. Numbers with a fraction are rounded to two digits after the point.
+    """A table in Markdown, which every notebook page renders.
 
-    >>> plots.table(["model", "PSNR, dB"], [["shipped", 22.134], ["grey", 20.5]])
+    Example:
+        >>> plots.table(["model", "PSNR, dB"], [["shipped", 22.134], ["grey", 20.5]])
+
+    Args:
+        heads: the column headers.
+        rows: the cells, row by row; floats are rounded to two decimal places.
     """
 
     def text(cell: object) -> str:
-        return f"{round(cell, 2) + 0.0:.2f}" if isinstance(cell, float | np.floating) else str(cell)  # no "-0.00"
+        return (
+            f"{round(float(cell), 2) + 0.0:.2f}" if isinstance(cell, float | np.floating) else str(cell)
+        )  # no "-0.00"
 
     lines = [heads, ["---"] * len(heads), *rows]
     return Markdown("\n".join("| " + " | ".join(map(text, line)) + " |" for line in lines))
