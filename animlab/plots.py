@@ -11,6 +11,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+import torch
 from IPython.display import Markdown, display
 from matplotlib import rcsetup
 from matplotlib.figure import Figure
@@ -195,6 +196,40 @@ def _packed(clip: np.ndarray, fps: float, back: bool) -> bytes:
     first, *rest = large + (large[-2:0:-1] if back else [])
     first.save(file, "webp", save_all=True, append_images=rest, duration=round(1000 / fps), loop=0, quality=75)
     return file.getvalue()
+
+
+def heat(ax: Any, counts: np.ndarray, rows: Sequence[object], columns: Sequence[object], title: str) -> None:
+    """Draw a table of counts (len(rows), len(columns)) on ax as shares of each row, with the per cent in each place."""
+    shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
+    ax.imshow(shares, cmap="cividis", vmin=0, vmax=1)
+    for (i, j), share in np.ndenumerate(shares):
+        ax.text(j, i, f"{100 * share:.0f}", ha="center", va="center", color="black" if share > 0.6 else "white")
+    ax.set_xticks(range(len(columns)), columns)
+    ax.set_yticks(range(len(rows)), rows)
+    ax.set_title(title)
+    ax.spines[:].set_visible(False)
+
+
+def landscape(ax: Any, D: torch.nn.Module, real: torch.Tensor, fakes: torch.Tensor) -> float:
+    """Draw what a D of points in the plane believes, as a map; gives the steepest slope of its score on that map.
+
+    D: points (N, 2) → scores (N, 1). real, fakes: points (N, 2), of which the map shows up to 300, white and orange; 40
+    fakes get an arrow, uphill, which is where G is told to move them. ax: matplotlib's; it shows -3 to 3 both ways.
+    """
+    side = torch.linspace(-3, 3, 45)
+    grid = torch.cartesian_prod(side, side).requires_grad_()
+    score = D(grid)
+    (slope,) = torch.autograd.grad(score.sum(), grid)
+    belief = score.detach().sigmoid().view(45, 45).T
+    ax.imshow(belief, origin="lower", extent=(-3, 3, -3, 3), cmap="cividis", vmin=0, vmax=1, interpolation="bilinear")
+    ax.plot(*real[:300].T, ".", color="white", markersize=2, alpha=0.8)
+    ax.plot(*fakes[:300].T, ".", color=COLOURS[1], markersize=4)
+    at = fakes[:40].clone().requires_grad_()
+    (uphill,) = torch.autograd.grad(D(at).sum(), at)
+    uphill = uphill / (uphill.norm(dim=1, keepdim=True) + 1)
+    ax.quiver(*fakes[:40].T, *uphill.T, color="white", scale=9, width=0.006)
+    ax.set(xlim=(-3, 3), ylim=(-3, 3), xticks=[-2, 0, 2], yticks=[-2, 0, 2])
+    return float(slope.norm(dim=1).max())
 
 
 def sweep_grid(model: Model, alt: str = "", d: int = 0, seed: int = 0, columns: int = 9, title: str = "") -> Picture:

@@ -1,5 +1,6 @@
 """Notebook 01: what it builds by hand is what the library does, and its exercises tell right from wrong."""
 
+import json
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import nbformat
 import numpy as np
 import pytest
 import torch
-from lessons import attempt
+from lessons import attempt, load_script, stored_table
 from scipy.integrate import quad
 from scipy.stats import norm
 from torch.nn import functional as F
@@ -23,6 +24,8 @@ def code_cells(path):
     return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
 
 
+STORED = nbformat.read(FOLDER / NAME, as_version=4)
+RING = json.loads((FOLDER.parent / "data" / "results" / "ring.json").read_text())
 NOTEBOOK, SOLUTIONS = code_cells(FOLDER / NAME), code_cells(FOLDER / "solutions" / NAME)
 # An exercise is the cell with its check and the cell before it, which is where the answer goes.
 EXERCISES = [NOTEBOOK[i - 1 : i + 1] for i, cell in enumerate(NOTEBOOK) if '"Not yet' in cell.source]
@@ -80,7 +83,70 @@ def test_a_walk_takes_turns_unless_told_otherwise(nb):
     assert np.allclose(in_turns, [theta + 0.3 * seen, w + 0.3 * d_w])
 
 
+def test_what_a_best_d_still_loses_is_ln_4_minus_twice_the_divergence():
+    """The stored table, whose divergence is a sum, against the loss of D* by adaptive quadrature."""
+
+    def at(x):
+        p, q = norm.pdf(x, 4), norm.pdf(x, 2)
+        return -(p * np.log(p / (p + q)) + q * np.log(q / (p + q)))
+
+    stored = stored_table(STORED, "D's")
+    assert float(stored["loss"][1]) == pytest.approx(quad(at, -8, 14)[0], abs=0.005)
+    assert [float(stored[name][1]) for name in ("w", "b")] == [2.0, -6.0]
+    for name, slack in (("w", 0.3), ("b", 0.8), ("loss", 0.05)):  # 2,000 points of each
+        assert float(stored[name][0]) == pytest.approx(float(stored[name][1]), abs=slack)
+
+
+def test_theta_runs_past_its_goal_and_comes_back(nb):
+    start = torch.zeros((), requires_grad=True), torch.zeros(2, requires_grad=True)
+    theta = nb.play(*start, 0.1, 1500, torch.Generator().manual_seed(0))[:, 0]
+    assert theta[200] == theta[[0, 50, 100, 200, 400]].max() and theta[200] == pytest.approx(5.2, abs=0.1)
+    assert abs(theta[-1] - nb.mu) < 0.1
+
+
+def test_the_plane_ends_as_the_lesson_says(nb):
+    def left(spread, gamma, **how):
+        return nb.far(nb.walk(0.2, 400, spread, gamma, **how))
+
+    prose = " ".join(" ".join(cell.source.split()) for cell in STORED.cells if cell.cell_type == "markdown")
+    assert left(1.0, 0.0) < 0.005 and left(0.0, 0.3) < 0.005
+    turns, both = left(0.0, 0.0), left(0.0, 0.0, together=True)
+    assert f"still {turns:.2f} away" in prose and f"orbit {both:.2f} from the goal" in prose
+    for gamma, said in ((0.3, "after 90 steps"), (3.0, "takes 206 steps")):
+        path = nb.walk(0.2, 400, 0.0, gamma)
+        late = np.hypot(path[:, 0] - nb.mu, path[:, 1]) > 0.1
+        assert str(np.flatnonzero(late).max() + 1) in said and said in prose
+
+
 # The ring.
+
+
+def test_the_ring_s_table_was_made_with_the_lesson_s_own_cells():
+    script = load_script("tests/benchmarks/ring.py")
+    assert RING["cells"] == script.digest(script.cells("ring")), "run tests/benchmarks/ring.py again"
+    games = [name for name in RING["rows"] if name not in ("real points", "an even ring")]
+    assert games == list(definitions()["recipes"]) and RING["steps"] == script.STEPS
+    assert all(len(row["modes"]) == len(row["share"]) == script.SEEDS for row in RING["rows"].values())
+
+
+def test_two_rows_of_the_ring_s_table_can_be_worked_out():
+    rows = RING["rows"]
+    assert rows["real points"]["modes"] == rows["an even ring"]["modes"] == [8] * RING["seeds"]
+    assert np.mean(rows["real points"]["share"]) == pytest.approx(1 - np.exp(-8), abs=0.001)  # within four σ in a plane
+    arc = 4 * np.arcsin(0.4 / 2 / 2)  # of the circle of radius 2, the part within 0.4 of one island
+    assert np.mean(rows["an even ring"]["share"]) == pytest.approx(8 * arc / (2 * np.pi), abs=0.01)
+
+
+def test_the_ring_s_table_bears_out_what_the_lesson_says():
+    rows = {name: (np.mean(row["modes"]), np.mean(row["share"])) for name, row in RING["rows"].items()}
+    assert rows["same pace"] == (8, pytest.approx(0.613, abs=0.001))
+    assert rows["G too fast"][0] < 4 and sum(n <= 2 for n in RING["rows"]["G too fast"]["modes"]) == 4
+    assert rows["  + relativistic loss"][0] < 2
+    assert min(rows[name][0] for name in ("  + five steps of D", "  + D as fast")) > 6
+    assert rows["D too strong"][0] < 4 and rows["D too strong"][1] > rows["same pace"][1]
+    assert rows["  + R1"][0] == 8 and sum(RING["rows"]["  + spectral norm"]["modes"]) == 47
+    assert all(abs(rows[name][1] - rows["an even ring"][1]) < 0.1 for name in ("  + R1", "  + spectral norm"))
+    assert rows["  + relativistic loss "][0] < 4
 
 
 def test_points_are_counted_on_the_island_they_are_near(nb):
@@ -195,6 +261,15 @@ def test_the_step_by_hand_equals_the_library_s_plain_step(nb, normed):
     for a, b in zip(theirs, mine):
         for right, value in zip(a.state_dict().values(), b.state_dict().values(), strict=True):
             assert torch.allclose(value, right, rtol=0, atol=1e-6)  # four steps of 1e-3
+
+
+def test_the_thief_is_caught_and_the_shipped_model_is_none():
+    """By the stored table, whose distances `nearest` has measured."""
+    rows = stored_table(STORED, "distance to the nearest training frame")
+    stored = {who: tuple(map(float, row)) for who, row in rows.items()}
+    assert stored["a thief"][1] < 5
+    assert stored["shipped G"][0] > 2 * stored["a thief"][1]
+    assert 0.5 < stored["shipped G"][1] / stored["new real frames"][1] < 1.5
 
 
 def test_nearest_is_the_brute_force_answer(nb):

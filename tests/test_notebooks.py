@@ -22,7 +22,7 @@ SOLUTIONS = sorted((ROOT / "notebooks" / "solutions").glob("*.ipynb"))
 # Each notebook has to run with these values in place of its own as well.
 PARAMETERS = {
     "00_play_with_labels": {"dataset": "shapes-synthetic", "steps": 20, "seed": 1},
-    "01_gan_basics": {"dataset": "actions-synthetic", "ring_steps": 30, "seeds": 1, "steps": 6, "seed": 1},
+    "01_gan_basics": {"dataset": "actions-synthetic", "ring_steps": 30, "steps": 6, "seed": 1},
     "02_discrete_labels": {"source": "digits-synthetic", "steps": 20, "seed": 1},
     "03_continuous_labels": {
         "dataset": "actions-synthetic", "steps": 20, "width": 0.1, "read_clips": 8, "seed": 1,

@@ -6,6 +6,7 @@ from base64 import b64decode
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import animlab
@@ -125,3 +126,17 @@ def test_a_table_is_markdown_with_rounded_numbers():
     assert shown.data.splitlines() == [
         "| who | PSNR | N |", "| --- | --- | --- |", "| grey | 20.46 | 3 |", "| none | 0.00 | – |", "| copy | inf | 1 |"
     ]  # fmt: skip
+
+
+def test_a_landscape_is_steepest_where_its_score_is():
+    """A score that is a plane has one slope everywhere; the map is yellow where it is high and blue where it is low."""
+    plane = torch.nn.Linear(2, 1)
+    with torch.no_grad():
+        plane.weight.copy_(torch.tensor([[3.0, 4.0]]))
+        plane.bias.zero_()
+    slopes = []
+    real, fakes = torch.full((5, 2), 2.9), torch.full((50, 2), -2.9)
+    figure = plots.drawn(lambda ax: slopes.append(plots.landscape(ax, plane, real, fakes)), height=4, width=4)
+    assert slopes == [pytest.approx(5)]
+    belief = figure.axes[0].images[0].get_array()
+    assert belief[-1, -1] > 0.99 and belief[0, 0] < 0.01 and belief[-1, 0] > 0.9  # rows go up with y: 4 y - 3 x > 0
