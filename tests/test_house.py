@@ -127,7 +127,7 @@ def test_the_rooms_keep_to_their_order():
         "backend": {"backend", "networks", "labels"},
         "networks": {"networks", "labels"},
         "datasets": {"datasets"},
-        "metrics": {"metrics", "datasets", "labels", "model", "frames", "networks"},
+        "metrics": {"metrics", "datasets", "labels", "model", "frames", "networks", "backend"},
         "widgets": {"widgets", "plots", "model", "labels", "animation", "frames", "timeline"},
     }
     odd = []
