@@ -54,7 +54,7 @@ def push(model: Model, name: str, private: bool = False) -> str:
     name, private = _checked(name), flag("private", private)
     if offline():
         raise OSError(
-            f"{name!r} cannot be pushed, for the environment variable ANIMLAB_OFFLINE is set: unset it first."
+            f"{name!r} cannot be pushed, because the environment variable ANIMLAB_OFFLINE is set: unset it first."
         )
     api = HfApi(library_name="animlab", library_version=library_version())
     with tempfile.TemporaryDirectory() as folder, _in_a_sentence(f"{name!r} could not be pushed"):
@@ -178,7 +178,7 @@ def _in_a_sentence(failed: str) -> Iterator[None]:
     except errors.LocalEntryNotFoundError as error:
         if offline():
             raise
-        raise OSError(f"{failed}, for the hub cannot be reached ({_reason(error.__cause__ or error)}).") from None
+        raise OSError(f"{failed}, because the hub cannot be reached ({_reason(error.__cause__ or error)}).") from None
     except errors.EntryNotFoundError:
         raise FileNotFoundError(f"{failed}: it is on the hub, but holds no {FILE} of animlab.") from None
     except errors.LocalTokenNotFoundError:

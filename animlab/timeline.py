@@ -223,9 +223,9 @@ class Timeline:
         try:
             content = json.loads(text)
         except (ValueError, TypeError, RecursionError) as error:
-            raise ValueError(f"This is no timeline, for it is no JSON ({error}).") from None
+            raise ValueError(f"This is not a timeline, because it is not JSON ({error}).") from None
         if not isinstance(content, dict) or content.get("kind") != KIND:
-            raise ValueError(f"This is no timeline, for its JSON does not begin with the kind {KIND!r}.")
+            raise ValueError(f"This is not a timeline, because its JSON does not begin with the kind {KIND!r}.")
         found = _object("A timeline", {name: value for name, value in content.items() if name != "kind"}, cls)
         if not isinstance(found["keys"], list):
             raise ValueError(f"A timeline's keys are a list […], got {shown(found['keys'])}.")

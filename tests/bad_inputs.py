@@ -428,13 +428,13 @@ def _(folder: Path) -> None:
     (folder / "loop").symlink_to(folder, target_is_directory=True)
 
 
-@case("named pipe", rf"{ONE}. Left out: pipe.png: no ordinary file")
+@case("named pipe", rf"{ONE}. Left out: pipe.png: not a regular file")
 def _(folder: Path) -> None:
     good(folder)
     os.mkfifo(folder / "pipe.png")
 
 
-@case("socket", rf"{ONE}. Left out: s.png: no ordinary file")
+@case("socket", rf"{ONE}. Left out: s.png: not a regular file")
 def _(folder: Path) -> None:
     good(folder)
     here = os.getcwd()
@@ -512,7 +512,7 @@ def _(folder: Path) -> Path:
 # --- archives -------------------------------------------------------------------------------------------------------
 
 
-@case("zip cut in half", r"ArchiveError: …/frames.zip is no complete zip archive \(\d+ bytes\): get it again")
+@case("zip cut in half", r"ArchiveError: …/frames.zip is not a complete zip archive \(\d+ bytes\): get it again")
 def _(folder: Path) -> Path:
     path = zipped(folder, {"a.png": encoded(picture())})
     path.write_bytes(path.read_bytes()[:-100])
@@ -644,7 +644,7 @@ def _(folder: Path) -> Path:
     return zipped(folder, {})
 
 
-@case("web page named .zip", r"ArchiveError: …/frames.zip is no complete zip archive \(28 bytes\): get it again")
+@case("web page named .zip", r"ArchiveError: …/frames.zip is not a complete zip archive \(28 bytes\): get it again")
 def _(folder: Path) -> Path:
     (folder / "frames.zip").write_bytes(b"<html>Please sign in.</html>")
     return folder / "frames.zip"

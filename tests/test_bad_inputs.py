@@ -42,7 +42,7 @@ def test_there_are_many_and_each_is_named_once() -> None:
     assert len({case.name for case in CASES}) == len(CASES) >= 40
 
 
-# --- what is no ordinary file, where a file of each set should be ---------------------------------------------------
+# --- what is not a regular file, where a file of each set should be -------------------------------------------------
 
 PLACES = {
     "actions": ("actions.zip", "actions/0/1.jpg", "weizmann/daria_bend.avi"),
@@ -52,14 +52,14 @@ PLACES = {
     "faces3d": ("ict_facekit.zip", "FaceXModel/generic_neutral_mesh.obj", "01_MorphableModel.mat"),
 }
 WRONG: dict[str, Callable[[Path], object]] = {
-    "no ordinary file, but a pipe or a device": os.mkfifo,
+    "not a regular file, but a pipe or a device": os.mkfifo,
     "a folder, not a file": Path.mkdir,
     "a link that leads nowhere": lambda path: path.symlink_to("nothing"),
 }
 DEVICE: Callable[[Path], object] = lambda path: path.symlink_to("/dev/zero")  # noqa: E731
 
 
-@pytest.mark.parametrize("reason, make", [*WRONG.items(), ("no ordinary file, but a pipe or a device", DEVICE)])
+@pytest.mark.parametrize("reason, make", [*WRONG.items(), ("not a regular file, but a pipe or a device", DEVICE)])
 @pytest.mark.parametrize("name, place", [(name, place) for name, places in PLACES.items() for place in places])
 def test_what_is_no_ordinary_file_is_refused_in_every_set(
     name: str, place: str, reason: str, make: Callable[[Path], object], tmp_path: Path, watch: None
@@ -74,14 +74,14 @@ def test_what_is_no_ordinary_file_is_refused_in_every_set(
 
 def test_single_digits_and_one_shape_of_a_face_model_are_looked_at_too(tmp_path: Path, watch: None) -> None:
     os.mkfifo(tmp_path / "train-images-idx3-ubyte")
-    with pytest.raises(ValueError, match=r"ubyte cannot be opened \(no ordinary file"):
+    with pytest.raises(ValueError, match=r"ubyte cannot be opened \(not a regular file"):
         load_digits(tmp_path)
     (tmp_path / "FaceXModel").mkdir()
     for shape in HASHES:
         (tmp_path / "FaceXModel" / shape).touch()
     (tmp_path / "FaceXModel/jawOpen.obj").unlink()
     os.mkfifo(tmp_path / "FaceXModel/jawOpen.obj")
-    with pytest.raises(ValueError, match=r"jawOpen.obj cannot be opened \(no ordinary file"):
+    with pytest.raises(ValueError, match=r"jawOpen.obj cannot be opened \(not a regular file"):
         load_dataset("faces3d", tmp_path, progress=False)
 
 

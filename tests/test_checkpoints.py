@@ -393,10 +393,10 @@ def test_a_small_file_that_promises_large_networks_takes_no_memory(promise, tmp_
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (os.mkfifo, "no ordinary file, but a pipe or a device"),
+        (os.mkfifo, "not a regular file, but a pipe or a device"),
         (Path.mkdir, "a folder, not a file"),
         (lambda path: path.symlink_to("nothing"), "a link that leads nowhere"),
-        (lambda path: path.symlink_to("/dev/zero"), "no ordinary file, but a pipe or a device"),
+        (lambda path: path.symlink_to("/dev/zero"), "not a regular file, but a pipe or a device"),
     ],
 )
 def test_what_is_no_file_is_not_opened(make, reason, tmp_path):

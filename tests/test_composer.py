@@ -226,7 +226,7 @@ def test_a_timeline_is_saved_and_loaded_and_that_can_be_undone(composed, model, 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("no <json>", "ValueError: This is no timeline, for it is no JSON"),
+        ("no <json>", "ValueError: This is not a timeline, because it is not JSON"),
         (Timeline(animlab.LabelSpace(4, 5, 2)).to_json(), "ValueError: This timeline is of LabelSpace(n_z=4, n_d=5, "),
     ],
 )  # fmt: skip

@@ -160,7 +160,7 @@ def test_a_member_that_unpacks_to_something_huge_is_refused(tmp_path: Path) -> N
 def test_a_zip_that_is_cut_short_is_named(actions_root: Path, keep: int) -> None:
     path = actions_root / "actions.zip"
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(ValueError, match=rf"actions.zip is no complete zip archive \({keep} bytes\): get it again"):
+    with pytest.raises(ValueError, match=rf"actions.zip is not a complete zip archive \({keep} bytes\): get it again"):
         load("actions", actions_root)
 
 

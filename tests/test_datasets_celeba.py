@@ -167,14 +167,14 @@ def huge_header(width: int, height: int) -> bytes:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"", r"is no portrait that can be read: empty \(0 bytes\); get it again, or remove it$"),
-        (b"no picture at all", "is no portrait that can be read: no picture, or damaged at its beginning; get"),
-        (b"GIF89a" + bytes(100), "is no portrait that can be read: no picture, or damaged at its beginning; get"),
-        (GOOD[: len(GOOD) // 2], "is no portrait that can be read: damaged or cut short; get"),
-        (PNG[:300] + bytes(200) + PNG[500:], "is no portrait that can be read: damaged or cut short; get"),
-        (picture(1, 1), "is no portrait that can be read: 1x1 pixels, smaller than 8x8; get"),
-        (huge_header(10_000, 10_000), "is no portrait that can be read: more than 80 million pixels; get"),
-        (huge_header(20_000, 20_000), "is no portrait that can be read: more than 80 million pixels; get"),
+        (b"", r"is not a readable portrait: empty \(0 bytes\); get it again, or remove it$"),
+        (b"no picture at all", "is not a readable portrait: no picture, or damaged at its beginning; get"),
+        (b"GIF89a" + bytes(100), "is not a readable portrait: no picture, or damaged at its beginning; get"),
+        (GOOD[: len(GOOD) // 2], "is not a readable portrait: damaged or cut short; get"),
+        (PNG[:300] + bytes(200) + PNG[500:], "is not a readable portrait: damaged or cut short; get"),
+        (picture(1, 1), "is not a readable portrait: 1x1 pixels, smaller than 8x8; get"),
+        (huge_header(10_000, 10_000), "is not a readable portrait: more than 80 million pixels; get"),
+        (huge_header(20_000, 20_000), "is not a readable portrait: more than 80 million pixels; get"),
         (bytes(MAX_PORTRAIT_BYTES + 1), "(unpacks to more than|has more than) 16 MB"),
     ],
 )
@@ -197,7 +197,7 @@ def test_a_damaged_archive_is_named(tmp_path: Path, members: dict[str, bytes]) -
     whole = path.read_bytes()
     for content in (b"", whole[:3000], b"<html>not found</html>"):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match=rf"{ARCHIVE} is no complete zip archive \({len(content)} bytes\): get"):
+        with pytest.raises(ValueError, match=rf"{ARCHIVE} is not a complete zip archive \({len(content)} bytes\): get"):
             load(tmp_path)
     path.write_bytes(whole[:500] + bytes([whole[500] ^ 255]) + whole[501:])
     with pytest.raises(

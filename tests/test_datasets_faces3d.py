@@ -99,17 +99,17 @@ def test_faces_of_every_spelling_become_triangles() -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"", r"no complete .obj file .0 vertices, 0 faces"),
-        (b"\x89PNG\r\n\x1a\n\0\0", r"no complete .obj file .0 vertices"),
-        (PYRAMID.replace(b"1e0", b"one"), r"no readable .obj file .could not convert string to float"),
-        (PYRAMID.replace(b"v 0 1 0\n", b"v 0 1\n"), r"no readable .obj file .*inhomogeneous"),
-        (PYRAMID.replace(b"1e0", b"nan"), r"no complete .obj file"),
-        (PYRAMID.replace(b"f 4 1 5", b"f 4 1 6"), r"no complete .obj file"),
-        (PYRAMID.replace(b"f 4 1 5", b"f 4 0 5"), r"no complete .obj file"),
-        (PYRAMID.replace(b"f 4 1 5", b"f 4 1"), r"no complete .obj file"),
-        (PYRAMID.replace(b"f 4 1 5", b"f 4 1 x"), r"no readable .obj file .invalid literal"),
-        (PYRAMID[:88], r"no readable .obj file .*inhomogeneous"),
-        (PYRAMID[: PYRAMID.index(b"f ")], r"no complete .obj file .5 vertices, 0 faces"),
+        (b"", r"not a complete .obj file .0 vertices, 0 faces"),
+        (b"\x89PNG\r\n\x1a\n\0\0", r"not a complete .obj file .0 vertices"),
+        (PYRAMID.replace(b"1e0", b"one"), r"not a readable .obj file .could not convert string to float"),
+        (PYRAMID.replace(b"v 0 1 0\n", b"v 0 1\n"), r"not a readable .obj file .*inhomogeneous"),
+        (PYRAMID.replace(b"1e0", b"nan"), r"not a complete .obj file"),
+        (PYRAMID.replace(b"f 4 1 5", b"f 4 1 6"), r"not a complete .obj file"),
+        (PYRAMID.replace(b"f 4 1 5", b"f 4 0 5"), r"not a complete .obj file"),
+        (PYRAMID.replace(b"f 4 1 5", b"f 4 1"), r"not a complete .obj file"),
+        (PYRAMID.replace(b"f 4 1 5", b"f 4 1 x"), r"not a readable .obj file .invalid literal"),
+        (PYRAMID[:88], r"not a readable .obj file .*inhomogeneous"),
+        (PYRAMID[: PYRAMID.index(b"f ")], r"not a complete .obj file .5 vertices, 0 faces"),
     ],
 )
 def test_a_damaged_obj_is_named(content: bytes, says: str) -> None:
@@ -213,7 +213,7 @@ MARKS = json.dumps({"idx_to_landmark_verts": list(range(68))}).encode()
     ("members", "says"),
     [
         ({}, r"generic_neutral_mesh.obj is missing, which the face model needs: get .*ict_facekit.zip again"),
-        ({NEUTRAL: b"v 1 2 x"}, r"generic_neutral_mesh.obj is no readable .obj file"),
+        ({NEUTRAL: b"v 1 2 x"}, r"generic_neutral_mesh.obj is not a readable .obj file"),
         ({NEUTRAL: b"v 0 0 0\n" * 3 + b"f 1 2 3"}, r"has 3 vertices, but ICT-FaceKit has 26719: get it again"),
         ({NEUTRAL: WHOLE}, r"vertex_indices.json is missing"),
         ({NEUTRAL: WHOLE, LANDMARKS: b"{"}, r"vertex_indices.json does not list 68 landmarks: get the file again"),
@@ -238,7 +238,7 @@ def test_an_archive_that_is_cut_short_is_named(tmp_path: Path) -> None:
     pack(tmp_path / "ict_facekit.zip", {NEUTRAL: WHOLE})
     content = (tmp_path / "ict_facekit.zip").read_bytes()
     (tmp_path / "ict_facekit.zip").write_bytes(content[:-30])
-    with pytest.raises(ValueError, match=r"ict_facekit.zip is no complete zip archive"):
+    with pytest.raises(ValueError, match=r"ict_facekit.zip is not a complete zip archive"):
         load(tmp_path)
     flipped = bytearray(content)
     flipped[len(content) // 2] ^= 255
@@ -380,7 +380,7 @@ def test_only_the_first_components_are_kept(tmp_path: Path) -> None:
 )
 def test_a_matlab_file_of_another_layout_is_named(tmp_path: Path, changes: dict[str, np.ndarray], says: str) -> None:
     bfm_2009(tmp_path / "01_MorphableModel.mat", **changes)
-    pattern = rf"01_MorphableModel.mat is no readable Basel Face Model \(\d+ bytes; .*{says}.*\): get it again$"
+    pattern = rf"01_MorphableModel.mat is not a readable Basel Face Model \(\d+ bytes; .*{says}.*\): get it again$"
     with pytest.raises(ValueError, match=pattern) as caught:
         load(tmp_path)
     assert "\n" not in str(caught.value)
@@ -390,7 +390,7 @@ def test_a_matlab_file_of_another_layout_is_named(tmp_path: Path, changes: dict[
 def test_an_hdf5_file_of_another_layout_is_named(tmp_path: Path, drop: str) -> None:
     bfm_2017(tmp_path / "model2017-1_bfm_nomouth.h5", drop)
     with pytest.raises(
-        ValueError, match=r"model2017-1_bfm_nomouth.h5 is no readable Basel Face Model .*: get it again$"
+        ValueError, match=r"model2017-1_bfm_nomouth.h5 is not a readable Basel Face Model .*: get it again$"
     ):
         load(tmp_path)
 
@@ -400,11 +400,11 @@ def test_an_hdf5_file_of_another_layout_is_named(tmp_path: Path, drop: str) -> N
 def test_a_model_file_that_is_cut_short_is_named(tmp_path: Path, name: str, keep: int) -> None:
     path = (bfm_2009 if name.endswith(".mat") else bfm_2017)(tmp_path / name)
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(ValueError, match=rf"{name} is no readable Basel Face Model .*: get it again$") as caught:
+    with pytest.raises(ValueError, match=rf"{name} is not a readable Basel Face Model .*: get it again$") as caught:
         load(tmp_path)
     assert "\n" not in str(caught.value)
     path.write_text("<html>Please register first.</html>")
-    with pytest.raises(ValueError, match=rf"{name} is no readable Basel Face Model \(35 bytes"):
+    with pytest.raises(ValueError, match=rf"{name} is not a readable Basel Face Model \(35 bytes"):
         load(tmp_path)
 
 

@@ -171,11 +171,11 @@ def npy(array: np.ndarray, path: Path) -> bytes:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda path: b"", r"is no complete .npy file \(0 bytes\): get it again"),
-        (lambda path: b"PK\3\4 or so it says", "is no complete .npy file"),
-        (lambda path: npy(WHOLE, path)[:60], r"is no complete .npy file \(60 bytes\)"),
-        (lambda path: npy(WHOLE, path)[:-1], "is no complete .npy file"),
-        (lambda path: npy(np.array([{}]), path), "is no complete .npy file"),  # pickled objects are not opened
+        (lambda path: b"", r"is not a complete .npy file \(0 bytes\): get it again"),
+        (lambda path: b"PK\3\4 or so it says", "is not a complete .npy file"),
+        (lambda path: npy(WHOLE, path)[:60], r"is not a complete .npy file \(60 bytes\)"),
+        (lambda path: npy(WHOLE, path)[:-1], "is not a complete .npy file"),
+        (lambda path: npy(np.array([{}]), path), "is not a complete .npy file"),  # pickled objects are not opened
         (
             lambda path: npy(WHOLE.astype(np.float32), path),
             r"holds float32 \(2, 3, 64, 64\), but Moving MNIST is uint8",

@@ -140,9 +140,10 @@ def test_the_picture_has_a_row_for_each_c(process, server, saved, tmp_path):
         (LOAD, ["hf://me/bad", "x"], {}, "animlab.checkpoints.CheckpointError: "),
         (LOAD, ["hf://me/absent", "x"], {"offline": "1"}, "FileNotFoundError: 'hf://me/absent' is not on this machine"),
         (LOAD, ["hf://me/absent", "x"], {"endpoint": "http://127.0.0.1:9"},
-         "OSError: 'hf://me/absent' could not be fetched, for the hub cannot be reached ("),
+         "OSError: 'hf://me/absent' could not be fetched, because the hub cannot be reached ("),
         (PUSH, ["mine", "me/other"], {"offline": "1"},
-         "OSError: 'me/other' cannot be pushed, for the environment variable ANIMLAB_OFFLINE is set: unset it first."),
+         "OSError: 'me/other' cannot be pushed, because the environment variable ANIMLAB_OFFLINE is set: "
+         "unset it first."),
         (PUSH, ["mine", "me/other"], {"token": ""}, "OSError: 'me/other' could not be pushed"),
         (PUSH, ["mine", "other/mine"], {}, "OSError: 'other/mine' could not be pushed (HfHubHTTPError: "),
         (PUSH, ["mine", "me/other"], {"endpoint": "http://127.0.0.1:9"}, "OSError: 'me/other' could not be pushed ("),

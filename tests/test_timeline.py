@@ -122,14 +122,14 @@ def test_a_file_and_back_is_the_same_and_what_is_no_such_file_is_said(tmp_path):
     with pytest.raises(ValueError, match=r"new cannot be opened \(a folder, not a file\)\.$"):
         Timeline.load(tmp_path / "new")
     os.mkfifo(tmp_path / "pipe.json")
-    with pytest.raises(ValueError, match=r"pipe\.json cannot be opened \(no ordinary file"):
+    with pytest.raises(ValueError, match=r"pipe\.json cannot be opened \(not a regular file"):
         Timeline.load(tmp_path / "pipe.json")
     with (tmp_path / "large.json").open("wb") as file:
         file.truncate(10_000_001)
     with pytest.raises(ValueError, match=r"large\.json cannot be opened \(too large for a timeline\)\.$"):
         Timeline.load(tmp_path / "large.json")
     (tmp_path / "bytes.json").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ValueError, match=r"^This is no timeline, for it is no JSON"):
+    with pytest.raises(ValueError, match=r"^This is not a timeline, because it is not JSON"):
         Timeline.load(tmp_path / "bytes.json")
 
 
@@ -153,12 +153,12 @@ def changed(path, value):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "This is no timeline, for it is no JSON"),
-        ("{", "This is no timeline, for it is no JSON"),
-        ("[" * 100_000, "This is no timeline, for it is no JSON"),
-        (None, "This is no timeline, for it is no JSON"),
-        ("[]", "This is no timeline, for its JSON does not begin with the kind 'animlab timeline'"),
-        ("{}", "This is no timeline, for its JSON does not begin with the kind 'animlab timeline'"),
+        ("", "This is not a timeline, because it is not JSON"),
+        ("{", "This is not a timeline, because it is not JSON"),
+        ("[" * 100_000, "This is not a timeline, because it is not JSON"),
+        (None, "This is not a timeline, because it is not JSON"),
+        ("[]", "This is not a timeline, because its JSON does not begin with the kind 'animlab timeline'"),
+        ("{}", "This is not a timeline, because its JSON does not begin with the kind 'animlab timeline'"),
         (changed(["loop"], ...), "A timeline is an object of space, seconds, loop, keys, got "),
         (changed(["more"], 1), "A timeline is an object of space, seconds, loop, keys, got "),
         (changed(["loop"], "no"), "loop must be True or False, got 'no'"),

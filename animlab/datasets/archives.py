@@ -195,7 +195,7 @@ def open_archive(path: Path) -> Iterator[Archive]:
             if is_momentary(error):
                 raise ArchiveError(str(path), f"{_trouble(error)}: try again", momentary=True) from error
             size = path.stat().st_size
-            raise ArchiveError(str(path), f"is no complete zip archive ({size} bytes): get it again") from error
+            raise ArchiveError(str(path), f"is not a complete zip archive ({size} bytes): get it again") from error
         with zipped:
             if len(zipped.infolist()) > limits.MAX_FILES:
                 raise ArchiveError(str(path), TOO_MANY)

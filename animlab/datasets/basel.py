@@ -62,7 +62,7 @@ def read_basel(path: Path) -> MorphableModel:
         model = _from_matlab(path) if path.suffix == ".mat" else _from_hdf5(path, _h5py(path))
     except READ_ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"{path} is no readable Basel Face Model ({size} bytes; {reason}): get it again") from error
+        raise ValueError(f"{path} is not a readable Basel Face Model ({size} bytes; {reason}): get it again") from error
     if len(model.mean) > 20_000:
         model = model.reduced(fixed=np.zeros(len(model.mean), bool))
     return model

@@ -65,7 +65,7 @@ def crop_face(content: bytes, where: str) -> np.ndarray:
     try:
         return to_frame(next(pictures_in(content)))
     except MediaError as error:
-        raise ValueError(f"{where} is no portrait that can be read: {error}; get it again, or remove it") from error
+        raise ValueError(f"{where} is not a readable portrait: {error}; get it again, or remove it") from error
 
 
 def _packed(archive: Path) -> Source:

@@ -196,12 +196,12 @@ def read_idx(path: Path, magic: bytes) -> np.ndarray:
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
             content = file.read(limits.MAX_IDX_BYTES + 1)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise ValueError(f"{path} is no complete gzip file ({path.stat().st_size} bytes): get it again") from error
+        raise ValueError(f"{path} is not a complete gzip file ({path.stat().st_size} bytes): get it again") from error
     if len(content) > limits.MAX_IDX_BYTES:
         raise ValueError(f"{path} unpacks to more than {limits.MAX_IDX_BYTES >> 20} MB, too much for MNIST: remove it")
     if content[:4] != magic:
         raise ValueError(
-            f"{path} is no IDX file of {'images' if magic == IMAGES else 'labels'}: it begins with "
+            f"{path} is not an IDX file of {'images' if magic == IMAGES else 'labels'}: it begins with "
             f"{content[:4].hex() or 'nothing'}, not with {magic.hex()}; get it again"
         )
     header = 4 + 4 * magic[3]

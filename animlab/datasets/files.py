@@ -56,7 +56,7 @@ def unsuited(path: Path, inside: Path | None = None) -> str:
     if stat.S_ISDIR(status.st_mode):
         return "a folder, not a file"
     if not stat.S_ISREG(status.st_mode):
-        return "no ordinary file, but a pipe or a device"
+        return "not a regular file, but a pipe or a device"
     return "" if os.access(path, os.R_OK) else "permission denied"
 
 
