@@ -111,9 +111,7 @@ def table(heads: Sequence[object], rows: Iterable[Sequence[object]]) -> Markdown
     """
 
     def text(cell: object) -> str:
-        return (
-            f"{round(float(cell), 2) + 0.0:.2f}" if isinstance(cell, float | np.floating) else str(cell)
-        )  # no "-0.00"
+        return f"{round(float(cell), 2) + 0:.2f}" if isinstance(cell, float | np.floating) else str(cell)  # no "-0.00"
 
     lines = [heads, ["---"] * len(heads), *rows]
     return Markdown("\n".join("| " + " | ".join(map(text, line)) + " |" for line in lines))

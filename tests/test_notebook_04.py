@@ -13,7 +13,7 @@ import numpy as np
 import papermill
 import pytest
 import torch
-from lessons import answers, cells
+from lessons import answers, cells, stored_table
 
 import animlab
 from animlab import metrics
@@ -173,6 +173,46 @@ def test_the_notebook_removes_only_what_it_has_made():
     sources = "\n".join(cell.source for cell in NOTEBOOK.cells + SOLUTIONS.cells if cell.cell_type == "code")
     assert set(re.findall(r"rmtree\((.*?),", sources)) == {'demos / "size"'}  # a folder of the folder of its own
     assert sources.count("anew=True") == 2
+
+
+# What the text says of the committed results, and of what the lesson itself has stored.
+
+
+def results(name):
+    return json.loads((ROOT / "data" / "results" / name).read_text(encoding="utf-8"))
+
+
+def test_the_text_reads_the_long_trainings_aright():
+    for row in results("training.json"):
+        found, real = row["influence"], row["real_influence"]
+        best = max(value["strength"] for name, value in found.items() if name[0] == "c")
+        assert found["d"]["strength"] < 1.7 * best and (not real or best > 0.8 * real["strength"])
+        assert 8 * 60 < row["seconds"] < 3600 and (row["processor_seconds"] or 0) < row["seconds"]
+
+
+def test_the_try_of_the_command_line_has_the_fields_of_a_run(executed):
+    tried, result = results("command_line.json"), executed[1][1]
+    asked = {"dataset": "moving-mnist", "preset": "stable-on-black", "n_d": 3, "n_c": 2, "steps": 40, "width": 0.1}
+    assert asked.items() <= tried["parameters"].items() and tried.keys() == result.keys()
+    assert all(tried[name].keys() == result[name].keys() for name in ("parameters", "machine", "losses"))
+    assert tried["losses"]["lambda_d"] == pytest.approx(np.log(3), abs=0.005) and tried["steps"] == 40
+    assert tried["losses"]["lambda_c"] == pytest.approx(0.080, abs=0.0005)
+    assert (tried["seconds"], tried["processor_seconds"]) == (pytest.approx(1.2, abs=0.05), pytest.approx(2, abs=0.05))
+
+
+def test_the_text_reads_the_sweep_of_the_stand_in_aright():
+    about = results("ablations.json")["about"]
+    assert (about["steps"], about["batch"], about["width"]) == (1000, 16, 0.25)
+    assert 20 < 60 * about["processor_minutes"] / about["cells"] < 40
+
+
+def test_the_text_quotes_what_the_lesson_has_stored():
+    by_hand = stored_table(NOTEBOOK, "loss of the last step")
+    assert all(float(mine) == pytest.approx(float(fit), abs=0.01) for mine, fit in by_hand.values())
+    rounded = stored_table(NOTEBOOK, "loss")
+    assert all(float(mean) < 0.005 for _, mean in rounded.values())
+    scores = {name: [float(x) for x in row] for name, row in stored_table(NOTEBOOK, "500 frames").items()}
+    assert scores["model"][0] > scores["real"][0] and scores["model"][2] < 0.1 < 0.9 < scores["real"][2]
 
 
 # The exercises: their check cells against the worked answers and against plausible wrong ones.
