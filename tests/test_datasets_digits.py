@@ -13,13 +13,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.ndimage
+import torch
 from sklearn.datasets import load_digits as load_uci_digits
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
 from torchvision.datasets.mnist import read_image_file, read_label_file
 
 from animlab.datasets import StandInWarning, digits, limits
-from animlab.datasets.digits import HASHES, load_digits, synthetic_digits
+from animlab.datasets.digits import HASHES, load_digits, straightened, synthetic_digits
 
 REAL = Path(os.environ.get("ANIMLAB_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
@@ -223,3 +225,14 @@ def test_a_few_drawn_digits_are_as_many_as_asked_for(count):
     images, labels = synthetic_digits(count)
     assert images.shape == (count, 28, 28) and labels.shape == (count,)
     assert (images.max(axis=(1, 2), initial=0) > 200).all()
+
+
+def test_straightened_pictures_are_those_that_scipy_shears() -> None:
+    x = torch.tensor(synthetic_digits(500, seed=1)[0][:20]).float()[:, None]
+    for before, after in zip(x[:, 0].double().numpy(), straightened(x)[:, 0].numpy()):
+        rows, columns = np.indices(before.shape)
+        weight = before / before.sum()
+        row, column = (rows * weight).sum(), (columns * weight).sum()
+        slant = ((rows - row) * (columns - column) * weight).sum() / ((rows - row) ** 2 * weight).sum()
+        theirs = scipy.ndimage.affine_transform(before, [[1, 0], [slant, 1]], [0, -slant * row], order=1)
+        assert np.abs(theirs - after).max() < 0.5  # of 255 levels

@@ -10,9 +10,8 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
-import scipy.ndimage
 import torch
-from lessons import load_script
+from lessons import load_script, stored_table
 from sklearn.metrics.cluster import contingency_matrix
 
 import animlab
@@ -154,19 +153,6 @@ def test_the_bug_is_planted(built):
 # The scores
 
 
-def test_straightened_pictures_are_those_that_scipy_shears(built):
-    from animlab.datasets.digits import synthetic_digits
-
-    x = torch.tensor(synthetic_digits(500, seed=1)[0][:20]).float()[:, None]
-    for before, after in zip(x[:, 0].double().numpy(), built["straightened"](x)[:, 0].numpy()):
-        rows, columns = np.indices(before.shape)
-        weight = before / before.sum()
-        row, column = (rows * weight).sum(), (columns * weight).sum()
-        slant = ((rows - row) * (columns - column) * weight).sum() / ((rows - row) ** 2 * weight).sum()
-        theirs = scipy.ndimage.affine_transform(before, [[1, 0], [slant, 1]], [0, -slant * row], order=1)
-        assert np.abs(theirs - after).max() < 0.5  # of 255 levels
-
-
 def test_table_and_scores_agree_with_sklearn_and_brute_force(built):
     rng = np.random.default_rng(0)
     for n_d in (3, 4, 6):
@@ -226,6 +212,79 @@ def test_the_digest_sees_code_and_no_comment(benchmark):
     plain = benchmark.digest("def f(x):\n    return x")
     assert plain == benchmark.digest('def f(x):\n    """Doc."""\n    return x  # why')
     assert plain != benchmark.digest("def f(x):\n    return -x")
+
+
+# What the lesson says of its tables
+
+COMMITTED = json.loads(TABLE.read_text())["runs"]
+
+
+def runs(name, what, score, data="real"):
+    return np.array([run[what][score] for run in COMMITTED if (run["name"], run["data"]) == (name, data)])
+
+
+def test_the_stored_run_found_what_the_lesson_says():
+    rows = stored_table(NOTEBOOK, "way")
+    nmi = {name: float(row[0].split()[0]) for name, row in rows.items()}
+    draws = {name: float(row[-1]) for name, row in rows.items()}
+    assert min(draws["CGAN"], draws["ACGAN"]) > 0.95 and min(draws["InfoGAN"], draws["the paper"]) > 0.65
+    assert nmi["ACGAN"] > 0.85 and min(nmi["InfoGAN"], nmi["the paper"]) > 0.5 and nmi["CGAN"] < 0.1
+
+
+def test_told_nothing_two_ways_find_the_digits():
+    for data in ("real", "stand-in"):
+        assert all(runs(name, "drawn", "match", data).min() > 0.95 for name in ("CGAN", "ACGAN"))
+        assert runs("ACGAN", "read", "NMI", data).min() > 0.9 and runs("CGAN", "read", "NMI", data).mean() < 0.4
+    means = {(name, data): runs(name, "read", "NMI", data).mean() for name in ("InfoGAN", "the paper")
+             for data in ("real", "stand-in")}  # fmt: skip
+    assert [round(value, 2) for value in means.values()] == [0.88, 0.97, 0.84, 0.96]
+
+
+def test_both_have_to_pay():
+    paid = {name: runs(name, "drawn", "NMI") for name in ("the paper", "D alone", "G alone", "nobody")}
+    assert paid.pop("the paper").min() > 0.7 and max(values.max() for values in paid.values()) < 0.24
+
+
+def test_the_number_of_kinds_is_the_best_n_d_by_all_but_purity():
+    sizes = {3: "n_d = 3", 5: "the paper", 10: "n_d = 10", 20: "n_d = 20"}
+    mean = {
+        n: {s: runs(name, "read", s).mean() for s in ("purity", "match", "NMI", "ARI")} for n, name in sizes.items()
+    }
+    assert all(max(mean, key=lambda n: mean[n][score]) == 5 for score in ("match", "NMI", "ARI"))
+    assert round(mean[3]["purity"], 1) == round(mean[3]["match"], 1) == 0.6
+    assert (round(mean[10]["purity"], 2), round(mean[10]["match"], 2)) == (0.95, 0.66) and mean[5]["purity"] < 0.95
+
+
+def test_slant_and_more_digits_make_it_harder():
+    nmi = [round(runs(name, "read", "NMI").mean(), 2) for name in ("the paper", "as written", "ten digits")]
+    assert nmi == [0.84, 0.60, 0.58]
+
+    def held(name, kind):
+        """The share of a kind's pictures that its commonest d holds, for every seed."""
+        tables = [np.array(run["table"]) for run in COMMITTED if (run["name"], run["data"]) == (name, "real")]
+        return np.array([counts[kind].max() / counts[kind].sum() for counts in tables])
+
+    assert (
+        held("the paper", 1).min() > 0.95 and held("as written", 1).max() < 0.85 and held("ten digits", 5).max() < 0.5
+    )
+
+
+def test_what_d_means_on_frames():
+    said = stored_table(NOTEBOOK, "d' and the")
+    nmi, shuffled = map(float, said["motion"][:2])
+    assert 0.15 < nmi < 0.35 and shuffled < 0.1
+    frames = [run for run in COMMITTED if run["name"] == "frames"]
+    people, shapes = (
+        [run for run in frames if run["data"] == data] for data in ("actions-synthetic", "shapes-synthetic")
+    )
+    assert all(0.3 < run["NMI"]["take"] < 0.37 and run["NMI"]["class"] < 0.1 for run in people)
+    assert min(max(run["share"]) for run in shapes) > 0.6 and min(run["nats"] for run in frames) > 1
+
+
+def test_the_shared_column_does_no_harm_that_seeds_would_not_hide():
+    with_it, without = runs("shared column", "read", "NMI"), runs("the paper", "read", "NMI")
+    assert (round(without.mean(), 2), round(with_it.mean(), 2)) == (0.84, 0.82)
+    assert without.mean() - with_it.mean() < np.ptp(without)
 
 
 # The exercises

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
+from torch.nn import functional as F
 
 from . import limits
 from .cache import data_folder
@@ -22,7 +24,10 @@ from .fetch import FetchError, fetch_files
 from .files import check_file, is_file
 from .strokes import synthetic_digits
 
-__all__ = ["DIGIT_SIZE", "IdxPair", "fetch_digits", "find_digits", "load_digits", "read_digits", "synthetic_digits"]
+__all__ = [
+    "DIGIT_SIZE", "IdxPair", "fetch_digits", "find_digits", "load_digits", "read_digits", "straightened",
+    "synthetic_digits",
+]  # fmt: skip
 
 DIGIT_SIZE = 28
 STAND_INS = 10_000  # as many as the test part of MNIST has
@@ -212,6 +217,25 @@ def read_idx(path: Path, magic: bytes) -> np.ndarray:
             f"{path} is cut short or damaged ({len(content)} bytes, not the {expected} of its header): get it again"
         )
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+
+
+def straightened(x: torch.Tensor) -> torch.Tensor:
+    """Digits sheared upright, until the ink of each leans neither way.
+
+    >>> straightened(torch.tensor(images).float()[:, None])
+
+    x: ink on empty paper, float (N, 1, S, S) from 0 (paper) up. Gives the same shape and range.
+    The shear comes from the second moments of the ink: how far it moves sideways, on average, for a row further down.
+    """
+    at = torch.linspace(-1, 1, x.shape[-1]) * (1 - 1 / x.shape[-1])  # the pixels' centres; the edges are -1 and 1
+    ink = x[:, 0] / x.sum(dim=(2, 3))[..., None]
+    across = at - (ink.sum(dim=1) * at).sum(dim=1, keepdim=True)  # (N, S): from the centre of the ink
+    middle = (ink.sum(dim=2) * at).sum(dim=1, keepdim=True)
+    down = at - middle
+    slant = (ink * down[:, :, None] * across[:, None]).sum(dim=(1, 2)) / (ink.sum(dim=2) * down**2).sum(dim=1)
+    rows = [slant**0, slant, -slant * middle[:, 0]], [0 * slant, slant**0, 0 * slant]
+    turn = torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)  # (N, 2, 3)
+    return F.grid_sample(x, F.affine_grid(turn, list(x.shape), align_corners=False), align_corners=False)
 
 
 def _plain_or_packed(path: Path) -> Path | None:
