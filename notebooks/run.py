@@ -18,12 +18,14 @@ import papermill
 
 FOLDER = Path(__file__).parent
 WIDGET = "application/vnd.jupyter.widget-view+json"
+HOSTED = ("accelerator", "colab")  # what Colab reads: notebooks/badges.py writes it
 KERNEL = {"kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}}
 
 
 def clean(notebook: nbformat.NotebookNode) -> None:
     """Keep of an executed notebook what a reader without a kernel can use, in place."""
-    notebook.metadata = nbformat.from_dict(KERNEL | {"language_info": {"name": "python"}})
+    hosted = {key: notebook.metadata[key] for key in HOSTED if key in notebook.metadata}
+    notebook.metadata = nbformat.from_dict(hosted | KERNEL | {"language_info": {"name": "python"}})
     _number(notebook.cells)
     count = 0
     for cell in notebook.cells:

@@ -1,8 +1,11 @@
 """The tools beside the notebooks: storing them clean, stamping the public address into them, the benchmarks."""
 
+import os
+import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import nbformat
@@ -25,11 +28,11 @@ def test_a_notebook_is_stored_clean(tmp_path, monkeypatch):
         new_code_cell("ipywidgets.IntSlider(n)"),
     ]
     path = tmp_path / "made.ipynb"
-    nbformat.write(new_notebook(cells=cells), path)
+    nbformat.write(new_notebook(cells=cells, metadata={"accelerator": "GPU", "toc": {"base": 1}}), path)
     run.run(path)
     stored = nbformat.read(path, as_version=4)
     nbformat.validate(stored)
-    assert "widgets" not in stored.metadata
+    assert stored.metadata.keys() == {"accelerator", "kernelspec", "language_info"}
     assert "widget-view" not in path.read_text()
     code = [cell for cell in stored.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in code] == [1, 2, None, 3, 4]
@@ -60,6 +63,31 @@ def test_a_notebook_that_fails_is_left_as_it_was(tmp_path, monkeypatch):
     assert path.read_bytes() == before
 
 
+@pytest.fixture
+def fork(tmp_path):
+    """A fork's clone, as far as badges.py is concerned; stamp(origin) runs it there and gives the lines it prints."""
+    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
+    for name in ("pyproject.toml", "CITATION.cff"):
+        shutil.copy(ROOT / name, tmp_path)
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+
+    def stamp(origin):
+        subprocess.run(["git", "remote", "remove", "origin"], cwd=tmp_path, capture_output=True)
+        subprocess.run(["git", "remote", "add", "origin", origin], cwd=tmp_path, check=True)
+        command = [sys.executable, tmp_path / "notebooks" / "badges.py"]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.splitlines()
+
+    return tmp_path, stamp
+
+
+def setup_cells(folder):
+    """Each notebook's setup cell."""
+    for path in sorted((folder / "notebooks").rglob("*.ipynb")):
+        code = [cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+        (setup,) = [source for source in code if source.startswith("import importlib.util")]
+        yield path, setup
+
+
 @pytest.mark.parametrize(
     "origin",
     [
@@ -69,24 +97,96 @@ def test_a_notebook_that_fails_is_left_as_it_was(tmp_path, monkeypatch):
         "ssh://git@github.com/some-one/my.lessons",
     ],
 )
-def test_the_address_is_stamped_everywhere(tmp_path, origin):
-    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    old = "animlab/animlab"
-    stands = {
-        path.relative_to(tmp_path): path.read_text().count(f"/{old}")
-        for path in [tmp_path / "pyproject.toml", *tmp_path.rglob("*.ipynb")]
-    }
-    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
-    subprocess.run(["git", "remote", "add", "origin", origin], cwd=tmp_path, check=True)
-    command = [sys.executable, tmp_path / "notebooks" / "badges.py"]
-    first = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert len(first.stdout.splitlines()) == sum(count > 0 for count in stands.values()) >= 3
-    for path, count in stands.items():
-        text = (tmp_path / path).read_text()
-        assert (text.count(f"/{old}"), text.count("/some-one/my.lessons")) == (0, count)
-    again = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert again.stdout == ""
+def test_the_address_is_stamped_everywhere(fork, origin):
+    folder, stamp = fork
+    assert len(stamp(origin)) == 2 + len(list(folder.rglob("*.ipynb"))) >= 26
+    for path, setup in setup_cells(folder):
+        assert 'home = "https://github.com/some-one/my.lessons"\n' in setup, path.name
+        link = f"/github/some-one/my.lessons/blob/main/notebooks/{path.name})"
+        assert path.read_text().count(link) == (path.parent.name != "solutions")
+    for path in (folder / "pyproject.toml", folder / "CITATION.cff"):
+        assert path.read_text().count("https://github.com/some-one/my.lessons") == 1
+    others = [path for path in folder.rglob("*.*") if path.suffix in (".ipynb", ".toml", ".cff")]
+    assert not any("animlab/animlab" in path.read_text() for path in others)
+    assert stamp(origin) == []
+    subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "-q", "--select", "E501", folder / "notebooks"], cwd=folder, check=True
+    )
+
+
+def test_a_stamp_can_be_taken_back(fork):
+    folder, stamp = fork
+    before = {path: path.read_bytes() for path in folder.rglob("*.ipynb")}
+    stamp("https://github.com/some-one/my.lessons")
+    stamp("https://github.com/animlab/animlab")
+    assert {path: path.read_bytes() for path in folder.rglob("*.ipynb")} == before
+
+
+def test_what_git_keeps_fetches_nothing():
+    """Nobody has said where the collection lies: no setup cell runs a command, and no page sends a reader elsewhere."""
+    for path, setup in setup_cells(ROOT):
+        assert not re.search(r"https?:|^\s*[!%]|system|subprocess", setup, re.M), path.name
+        assert "colab.research.google.com" not in path.read_text()
+
+
+@pytest.fixture
+def machine(tmp_path):
+    """A machine that has everything but animlab: run(cell, home) runs a cell in IPython there, with the repository at
+    `home` in place of GitHub's, and gives what is printed, what is raised last."""
+    venv = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+    (packages,) = venv.glob("lib/*/site-packages")
+    (packages / "others.pth").write_text(sysconfig.get_path("purelib"))
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    environment |= {"PIP_NO_BUILD_ISOLATION": "0", "PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1"}
+    environment |= {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_VALUE_0": "https://github.com/o/n"}
+
+    def run(cell, home):
+        script = (
+            f"from IPython.core.interactiveshell import InteractiveShell\nr = InteractiveShell().run_cell({cell!r})\n"
+        )
+        done = subprocess.run(
+            [venv / "bin" / "python", "-c", script + "print(repr(r.error_in_exec))"],
+            cwd=tmp_path, env=environment | {"GIT_CONFIG_KEY_0": f"url.{home.as_uri()}.insteadOf"},
+            capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        return done.stdout.splitlines()
+
+    return run
+
+
+def test_a_fork_without_an_address_says_how_to_get_animlab(machine, tmp_path):
+    badges = load_script("notebooks/badges.py")
+    *_, raised = machine(badges.setup("00_play_with_labels", badges.NOWHERE) + "import animlab", tmp_path)
+    assert raised.startswith("SystemExit(") and "animlab is not installed here: open this notebook in a clone" in raised
+    assert [path.name for path in tmp_path.iterdir()] == ["venv"]
+
+
+def test_the_setup_cell_fetches_once_and_can_be_run_again(machine, tmp_path):
+    cell = load_script("notebooks/badges.py").setup("00_play_with_labels", "o/n")
+    cell += "import animlab; print(animlab.__file__)"
+    *_, raised = machine(cell, tmp_path / "nowhere")
+    assert raised.startswith("SystemExit('No animlab yet: is there a network? Run this cell again;")
+    assert "fatal" in (tmp_path / "setup.log").read_text() and not (tmp_path / "lessons").exists()
+
+    home, here = tmp_path / "home", str(tmp_path / "lessons" / "animlab" / "__init__.py")
+    (home / "animlab").mkdir(parents=True)
+    (home / "animlab" / "__init__.py").touch()
+    (home / "pyproject.toml").write_text('[project]\nname = "animlab"\nversion = "1"')
+    git = ["git", "-C", home, "-c", "user.name=o", "-c", "user.email=o@example.org"]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "n"]):
+        subprocess.run([*git, *command], check=True)
+    assert machine(cell, home) == [here, "None"]
+    assert "Successfully installed animlab" in (tmp_path / "setup.log").read_text()
+    (tmp_path / "setup.log").unlink()
+    assert machine(cell, tmp_path / "nowhere") == [here, "None"]  # there is nothing to be fetched any more
+    assert not (tmp_path / "setup.log").exists()
+
+
+def test_colab_is_asked_for_a_gpu_where_a_lesson_trains_as_long_as_one_likes():
+    badges = load_script("notebooks/badges.py")
+    asked = {path.stem for path in ROOT.glob("notebooks/*.ipynb") if "accelerator" in nbformat.read(path, 4).metadata}
+    assert asked == set(badges.TRAIN)
 
 
 @pytest.mark.parametrize(
