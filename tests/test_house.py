@@ -20,9 +20,15 @@ else:
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-CONSTRAINTS = [
-    line for line in (ROOT / "constraints.txt").read_text().splitlines() if line.strip() and not line.startswith("#")
-]
+
+
+def pins(name):
+    lines = (ROOT / name).read_text().splitlines()
+    return [line for line in lines if line.strip() and not line.startswith("#")]
+
+
+CONSTRAINTS = pins("constraints.txt")
+COLAB = pins("constraints-colab.txt")
 # Imported only where it is there: what a hosted notebook brings, what one kind of file needs, what an old Python needs.
 ABSENT = {"google", "h5py", "tomli"}
 # Needed though no line imports it: torchvision has to fit torch wherever a reader's machine brings one of them.
@@ -53,7 +59,7 @@ def test_environment_yml_leaves_the_packages_to_pyproject():
 
 
 def test_constraints_are_plain_versions():
-    odd = [line for line in CONSTRAINTS if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9a-z.]*", line)]
+    odd = [line for line in CONSTRAINTS + COLAB if not re.fullmatch(r"[A-Za-z0-9._-]+==[0-9][0-9a-z.]*", line)]
     assert odd == []
 
 
@@ -63,6 +69,16 @@ def test_constraints_hold_a_version_in_range_of_every_dependency():
     for wanted in map(Requirement, PROJECT["dependencies"] + [name for extra in extras for name in extra]):
         (pin,) = pins[canonicalize_name(wanted.name)].specifier
         assert wanted.specifier.contains(pin.version), f"{pin} is outside {wanted}"
+
+
+def test_what_colab_ships_is_in_range():
+    """What it does not ship is installed by the setup cell."""
+    shipped = {canonicalize_name(pin.name): pin for pin in map(Requirement, COLAB)}
+    for wanted in map(Requirement, PROJECT["dependencies"]):
+        if pin := shipped.get(canonicalize_name(wanted.name)):
+            assert wanted.specifier.contains(str(pin.specifier).removeprefix("==")), f"{pin} is outside {wanted}"
+    absent = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]} - shipped.keys()
+    assert absent == {"torch-fidelity"}
 
 
 def imported(files):
@@ -89,7 +105,8 @@ def imported(files):
         ("animlab/**/*", ["sweep", "yardstick"]),
         ("notebooks/[0-9d]*", ["sweep"]),
         ("notebooks/solutions/*", ["sweep"]),
-        ("notebooks/[a-z]*", ["dev"]),
+        ("notebooks/[a-z]*", ["dev", "site"]),
+        ("notebooks/site/*", ["site"]),
         ("tests/**/*", ["dev"]),
         ("data/**/*", ["dev"]),
     ],
