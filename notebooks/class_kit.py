@@ -19,7 +19,10 @@ import nbformat
 from nbformat import NotebookNode
 
 ROOT = Path(__file__).parent.parent
-TEACHERS = ("notebooks/solutions/", "notebooks/grade.py", "notebooks/class_kit.py", "TEACHING.md", "tests/", ".")
+TEACHERS = (
+    "notebooks/solutions/", "notebooks/site/", "notebooks/slides.py", "notebooks/grade.py", "notebooks/class_kit.py",
+    "TEACHING.md", "tests/", ".",
+)  # fmt: skip
 SHOWN = "## The result first"
 ANSWERS = re.compile(r"Worked answers (?:are|stand) in \[solutions/.*?\]\(solutions/.*?\)\.")
 README = """# Animate still pictures: the lessons
