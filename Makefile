@@ -8,22 +8,23 @@ INSTALLED := .venv/.installed
 FIRST := notebooks/00_play_with_labels.ipynb
 
 .DEFAULT_GOAL := help
-.PHONY: help venv lab check test fuzz demo player bench notebooks class badges
+.PHONY: help venv lab check test fuzz demo player bench notebooks class badges site slides colab-check
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(INSTALLED)  ## install the project and its tools into .venv (Python 3.10 or newer; PYTHON=... chooses one)
 
 # The known-good set was taken on Python 3.11; on 3.10 pip chooses from the ranges alone.
+CONSTRAINTS = $$($(PYTHON) -c 'import sys; print("-c constraints.txt" if sys.version_info >= (3, 11) else "")')
+
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
 	  || { echo 'animlab needs Python 3.10 or newer: make venv PYTHON=/path/to/python3'; exit 1; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null \
 	  || { echo 'This Python cannot make virtual environments: install its venv package (Debian: apt-get install python3-venv).'; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -e '.[dev]' \
-	  $$($(PYTHON) -c 'import sys; print("-c constraints.txt" if sys.version_info >= (3, 11) else "")')
+	$(BIN)/python -m pip install -e '.[dev]' $(CONSTRAINTS)
 	@touch $@
 
 lab: $(INSTALLED)  ## open notebook 00 in JupyterLab (PORT=8888, LAB_ARGS="--no-browser")
@@ -70,3 +71,32 @@ class: $(INSTALLED)  ## pack runs/class.zip for students: no worked answers, not
 
 badges:  ## write this repository's own address (git's origin) into the notebooks' Colab links and setup cells
 	$(PYTHON) notebooks/badges.py
+
+SITE := .venv/.site
+
+$(SITE): $(INSTALLED)
+	$(BIN)/python -m pip install -e '.[site]' $(CONSTRAINTS)
+	@touch $@
+
+site: $(SITE)  ## build the collection as pages into runs/site and check them: links, pictures, accessibility
+	$(BIN)/python -m sphinx -W --keep-going -q -c notebooks/site -d runs/doctrees . runs/site
+	$(BIN)/python notebooks/site/check.py runs/site
+
+slides: $(SITE)  ## make slides of every lesson in runs/slides
+	$(BIN)/python notebooks/slides.py runs/slides
+
+# Python and the packages as Colab has them.
+COLAB_PYTHON ?= python3.13
+COLAB := .venv-colab
+
+$(COLAB)/.installed: pyproject.toml constraints-colab.txt
+	$(COLAB_PYTHON) -m venv $(COLAB)
+	$(COLAB)/bin/python -m pip install -e '.[sweep]' -c constraints-colab.txt \
+	  ipyparallel nbval notebook pandas psutil pytest pytest-xdist
+	@touch $@
+
+colab-check: $(COLAB)/.installed  ## run notebooks 00 and 04 and the widgets' tests with Colab's packages (COLAB_PYTHON=python3.13)
+	@mkdir -p runs/colab
+	for name in 00_play_with_labels 04_full_training; do \
+	  $(COLAB)/bin/papermill --no-progress-bar --cwd runs/colab notebooks/$$name.ipynb runs/colab/$$name.ipynb || exit 1; done
+	$(COLAB)/bin/python -m pytest -q tests/test_widgets.py tests/test_composer.py tests/test_explorer.py tests/test_games.py
