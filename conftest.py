@@ -48,7 +48,7 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if item.path.suffix == ".ipynb" or item.path.name.startswith("test_notebook"):
             item.add_marker("notebook")
-        if item.path.name in ("test_browser.py", "test_web.py"):
+        if item.path.name in ("test_browser.py", "test_site.py", "test_web.py"):
             item.add_marker("browser")
         if item.nodeid.partition("[")[0] in slow or item.path.name in slow:
             item.add_marker("slow")

@@ -7,11 +7,14 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+import huggingface_hub
 import nbformat
 import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from animlab.datasets import REGISTRY
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -200,6 +203,22 @@ def test_the_readme_example_runs(tmp_path):
     result = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "wave.gif").exists()
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("data/pretrained/*/README.md")), ids=lambda path: path.parent.name)
+def test_a_model_card_has_a_head_that_the_hub_reads(path):
+    head = huggingface_hub.ModelCard.load(path, ignore_metadata_errors=False).data
+    assert head.library_name == "animlab" and head.license and head.pipeline_tag and head.tags
+    assert set(head.datasets) <= set(REGISTRY) - {"folder"}
+    assert (head.license_name is not None) if head.license == "other" else head.license == "mit"
+
+
+def test_the_data_sets_have_a_card_that_names_them_all():
+    path = ROOT / "data" / "README.md"
+    card = huggingface_hub.DatasetCard.load(path, ignore_metadata_errors=False)
+    assert set(card.data.config_names) == set(REGISTRY) - {"folder"}
+    assert set(card.data.config_names) <= set(re.findall(r"^### ([a-z0-9-]+)$", card.text, re.M))
+    assert set(card.data.license) == {"mit", "cc-by-sa-3.0", "other"}
 
 
 def test_no_file_in_git_knows_this_machine():

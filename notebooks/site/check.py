@@ -18,6 +18,8 @@ from playwright.sync_api import sync_playwright
 
 FETCHED = {("img", "src"), ("script", "src"), ("iframe", "src"), ("link", "href"), ("source", "src"), ("video", "src")}
 GRAVE = ("serious", "critical")
+# By night only the colours differ.
+LOOKS = (("light", None), ("dark", {"runOnly": {"type": "rule", "values": ["color-contrast"]}}))
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 
 
@@ -66,13 +68,15 @@ def dead(site: Path) -> tuple[list[str], set[str]]:
     return found, outside
 
 
-def violations(pages: list[Path]) -> list[str]:
-    """What axe finds on the pages that is serious or critical, a line each: page, scheme, rule, first element."""
-    contrast = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}  # all else is the same by night
+def violations(pages: list[Path], looks: tuple = LOOKS) -> list[str]:
+    """What axe finds on the pages that is serious or critical, a line each: page, scheme, rule, first element.
+
+    looks: colour schemes, and what axe is asked for in each.
+    """
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     found = []
     with sync_playwright() as playwright, playwright.chromium.launch(executable_path=chromium, args=FLAGS) as browser:
-        for scheme, options in (("light", None), ("dark", contrast)):
+        for scheme, options in looks:
             context = browser.new_context(offline=True, color_scheme=scheme, reduced_motion="reduce")
             for path in pages:
                 page = context.new_page()

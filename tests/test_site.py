@@ -1,0 +1,55 @@
+"""What `make site` checks its pages with, on planted faults; and axe on an exported lesson and the live player.
+
+All pages of the site are looked at by `make site` itself, which takes minutes.
+"""
+
+import pytest
+from lessons import ROOT, load_script
+from nbconvert import HTMLExporter
+from test_web import model_of, needs_chromium
+
+import animlab
+
+check = load_script("notebooks/site/check.py")
+
+# How code, prompts and links are coloured is JupyterLab's matter, whose styles this export takes over.
+JUPYTERS = {"rules": {name: {"enabled": False} for name in ("color-contrast", "link-in-text-block")}}
+
+
+def page(body):
+    return f'<!doctype html><html lang="en"><title>a page</title><main><h1 id="top">A page</h1>{body}</main></html>'
+
+
+def test_a_sound_site_has_nothing_dead(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "a.html").write_text(
+        page('<a href="in/#top">b</a> <a href="#top">up</a> <a href="https://e.org">e</a>')
+    )
+    (tmp_path / "in" / "index.html").write_text(page('<a href="../a.html#top">a</a> <img src="data:,">'))
+    assert check.dead(tmp_path) == ([], {"https://e.org"})
+
+
+@pytest.mark.parametrize(
+    "body, message",
+    [
+        ('<a href="gone.html">b</a>', "a.html: gone.html leads nowhere"),
+        ('<a href="a.html#gone">b</a>', "a.html: a.html#gone names a place that is not there"),
+        ('<img src="gone.png">', "a.html: gone.png leads nowhere"),
+        ('<script src="https://cdn.org/x.js"></script>', "a.html fetches https://cdn.org/x.js"),
+        ('<link rel="stylesheet" href="//cdn.org/x.css">', "a.html fetches //cdn.org/x.css"),
+    ],
+)
+def test_what_is_dead_or_fetched_is_found(tmp_path, body, message):
+    (tmp_path / "a.html").write_text(page(body))
+    assert check.dead(tmp_path)[0] == [message]
+
+
+@needs_chromium
+def test_axe_finds_a_planted_fault_and_nothing_on_a_lesson_and_the_player(tmp_path):
+    planted, lesson, player = (tmp_path / f"{name}.html" for name in ("planted", "lesson", "player"))
+    planted.write_text(page('<img src="data:image/gif;base64,R0lGODlhAQABAAAAACw=">'))
+    lesson.write_text(HTMLExporter().from_filename(ROOT / "notebooks" / "datasets.ipynb")[0], encoding="utf-8")
+    animlab.export_player(model_of(), player)
+    (found,) = check.violations([planted, lesson], looks=(("light", JUPYTERS),))
+    assert found.startswith("planted.html, light: image-alt (1x)")
+    assert check.violations([player]) == []
