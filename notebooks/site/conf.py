@@ -4,6 +4,7 @@ This folder holds the configuration, the first page and the reference; all other
 and notes.
 """
 
+import inspect
 import re
 import shutil
 import time
@@ -44,25 +45,20 @@ default_role = "code"
 def as_written(app, what, name, obj, options, lines):
     """Turns a docstring, plain text as Python's help shows it, into reStructuredText, in place.
 
-    Lines that begin with a parameter's name become a list; backticks hold code, and all other signs mean themselves.
+    Parameters become a list; backticks hold code, and all other signs mean themselves.
     """
-    text, example, item = [], False, False
-    for line in lines:
-        example = bool(line.strip()) and (example or line.startswith(">>>"))
-        if example or not line.strip():
-            text.append(line)
-            item = False
-            continue
-        parts = re.split(r"(`[^`]+`)", line.strip())
-        plain = "".join(part if part.startswith("`") else re.sub(r"([*|_\\])", r"\\\1", part) for part in parts)
-        if line.startswith("- "):
-            item = True
-            text.append(plain)
-        elif what != "module" and (found := re.match(r"([a-z]\S*(?:, [a-z]\S*)*): ", plain)) and line[0] != " ":
-            text += ["", f"- **{found[1]}**: {plain[found.end() :]}"]
-            item = True
-        else:
-            text.append("  " + plain if item else plain)
+    try:
+        known = "|".join(map(re.escape, inspect.signature(obj).parameters))
+    except (TypeError, ValueError):  # of what cannot be called
+        known = ""
+    text = []
+    for paragraph in "\n".join(lines).split("\n\n"):
+        if not paragraph.startswith(">>>"):
+            if known and not paragraph.startswith("- "):
+                paragraph = re.sub(rf"(?:^|(?<=[.;] ))({known}): ", r"\n\n- `\1`: ", " ".join(paragraph.split()))
+            parts = re.split(r"(`[^`]+`)", paragraph)
+            paragraph = "".join(part if part[:1] == "`" else re.sub(r"([*|_\\])", r"\\\1", part) for part in parts)
+        text += [*paragraph.split("\n"), ""]
     lines[:] = text
 
 
