@@ -22,6 +22,8 @@ LONGEST = (
     "test_notebooks.py",
     "01_gan_basics.ipynb",
     "09_beyond_the_paper.ipynb",
+    "05_ablations.ipynb",
+    "04_full_training.ipynb",
     "03_continuous_labels.ipynb",
 )
 
