@@ -252,6 +252,8 @@ everything else as float16. {card["note"]}
 
 ![Eight generated pictures in two rows; one c after another goes up, down and back to its middle.](animation.webp)
 
+`make player` writes `runs/player-{name}.html`, a page that plays this model in any browser, without Python.
+
 ## Influence of each label
 
 `animlab.metrics.label_influence` measures strength (how much changes) and focus (how local the change is) over 512
