@@ -1,0 +1,127 @@
+"""What stands in the library although another library has it: ours against theirs, in one run.
+
+    python tests/benchmarks/bench_kept.py           # some minutes; wants an otherwise idle machine
+
+- keep_freed_memory: a training step with and without it, each in processes of its own, since it cannot be undone.
+- Spectral: a step of `stable`, whose D has it, and the same with torch's parametrisation.
+- KID, IS, precision and recall: against torch-fidelity's functions, on the same features.
+
+Prints medians and minima in milliseconds, and writes nothing.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from statistics import median
+
+import numpy as np
+import torch
+from bench_step import take_turns
+from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
+from torch_fidelity.metric_isc import isc_features_to_metric
+from torch_fidelity.metric_kid import kid_features_to_metric
+from torch_fidelity.metric_prc import prc_features_to_metric
+
+import animlab
+from animlab import metrics
+from animlab.backend.device import choose_precision, keep_freed_memory
+from animlab.backend.distributed import Processes
+from animlab.networks import Spectral
+from animlab.trainer import GANTrainer, Settings
+
+STEPS, PROCESSES = 25, 4
+CPU = torch.device("cpu")
+
+
+def trainer(preset: str) -> GANTrainer:
+    frames = np.random.default_rng(0).integers(0, 256, (1024, 64, 64, 3), np.uint8)
+    settings = Settings(precision=choose_precision("auto", CPU))
+    return GANTrainer(frames, animlab.LabelSpace(), animlab.PRESETS[preset], settings, 1.0, Processes(1, 0, CPU))
+
+
+def with_torchs_norm(net: nn.Module) -> int:
+    """Replaces every Spectral in a network by its layer with torch's parametrisation; how many."""
+    count = 0
+    for parent in list(net.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, Spectral):
+                setattr(parent, name, spectral_norm(child.layer))
+                count += 1
+    return count
+
+
+def step_times(preset: str, keep: bool) -> list[float]:
+    """Milliseconds of each step of one process."""
+    if keep:
+        keep_freed_memory()
+    engine, times = trainer(preset), []
+    for _ in range(STEPS):
+        start = time.perf_counter()
+        engine.train_step()
+        times.append(1000 * (time.perf_counter() - start))
+    return times[5:]
+
+
+def show(title: str, times: dict[str, list[float]]) -> None:
+    """A line for each; the last, what we have, as a share of the first."""
+    first = median(next(iter(times.values())))
+    for name, values in times.items():
+        print(f"{title:34}{name:26}{median(values):10.1f}{min(values):10.1f}{median(values) / first:8.2f}", flush=True)
+
+
+def freed_memory() -> None:
+    for preset in ("paper", "stable", "modern"):
+        times: dict[str, list[float]] = {"as Python finds it": [], "keep_freed_memory": []}
+        for _ in range(PROCESSES):
+            for name, flag in zip(times, ("0", "1"), strict=True):
+                command = [sys.executable, __file__, "--step", preset, flag]
+                found = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+                times[name] += [float(value) for value in found.split()]
+        show(f"step of {preset}", times)
+
+
+def spectral() -> None:
+    ours, theirs = trainer("stable"), trainer("stable")
+    count = with_torchs_norm(theirs.discriminator)
+    work: dict[str, Callable[[], object]] = {"torch's spectral_norm": theirs.train_step, "Spectral": ours.train_step}
+    show(f"step of stable, {count} layers", take_turns(work, STEPS))
+
+
+def of_feature_sets() -> None:
+    rng = np.random.default_rng(0)
+    real, fake = rng.normal(size=(2000, 2048)).astype(np.float32), rng.normal(0.1, 1, (2000, 2048)).astype(np.float32)
+    logits = rng.normal(0, 3, (5000, 1008)).astype(np.float32)
+    x, y, z = map(torch.from_numpy, (real, fake, logits))
+    pairs: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
+        "KID, 20 subsets of 1,000": (
+            lambda: kid_features_to_metric(y, x, kid_subsets=20, kid_subset_size=1000, rng_seed=0, verbose=False),
+            lambda: metrics.kernel_distance(fake, real, 20, 1000),
+        ),
+        "IS, 5,000 pictures": (
+            lambda: isc_features_to_metric(z, splits=10, shuffle=False),
+            lambda: metrics.inception_score(z.softmax(dim=1).numpy()),
+        ),
+        "precision, recall; 2,000 a side": (
+            lambda: prc_features_to_metric(
+                x, y, prc_neighborhood=3, prc_batch_size=10000, save_cpu_ram=False, verbose=False
+            ),
+            lambda: metrics.precision_recall(fake, real, 3),
+        ),
+    }
+    for title, (theirs, ours) in pairs.items():
+        show(title, take_turns({"torch-fidelity": theirs, "animlab": ours}, 5))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--step"]:
+        print(*step_times(sys.argv[2], sys.argv[3] == "1"))
+        sys.exit()
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {choose_precision('auto', CPU)}")
+    print(f"{'':60}{'median':>10}{'minimum':>10}{'ratio':>8}")
+    of_feature_sets()
+    spectral()
+    freed_memory()
