@@ -4,7 +4,8 @@ Where to look:
 
 - labels, losses, presets, step: the paper's mathematics, from sampling z, d and c to the two-stage training step.
 - networks, augment: generators and discriminators, and how frames are augmented before the discriminator sees them.
-- training, trainer, checkpoints, logs: the training loop, its state, and the files it writes; hub: sharing models.
+- training, callbacks, logs: the training loop, and what follows it; trainer, gan_trainer: the state between two steps.
+- checkpoints, storage, hub: the files of runs, saving and loading models, sharing them.
 - model, animation, timeline, inversion: a trained model, its pictures and films, the labels of a given picture.
 - plots, widgets, web: figures, players, and the page that needs no Python.
 - datasets, metrics, baselines, sweeps: frames, measurements, the models that the paper compares with, grids of runs.
@@ -16,7 +17,8 @@ from typing import Any
 
 from . import networks
 from .animation import filmstrip, save_animation
-from .checkpoints import CheckpointError, load, save
+from .callbacks import Callback, Record
+from .checkpoints import CheckpointError
 from .datasets import Clips, load_dataset
 from .hub import push
 from .labels import Labels, LabelSpace
@@ -24,9 +26,10 @@ from .logs import TensorBoard
 from .model import Model
 from .networks import Discriminator, Generator
 from .presets import PRESETS, Preset
+from .storage import load, save
 from .timeline import Timeline
 from .trainer import TrainingDiverged
-from .training import Callback, Record, Run, fit
+from .training import Run, fit
 
 __all__ = [
     "PRESETS",

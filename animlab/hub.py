@@ -12,11 +12,12 @@ import numpy as np
 import torch
 
 from .animation import filmstrip, to_png
-from .checkpoints import FILE, HUB, library_version, save
+from .checkpoints import FILE, library_version
 from .checks import flag, instance, shown
 from .datasets.fetch import offline
 from .model import Model
 from .networks import architecture_of
+from .storage import HUB, save
 
 PAPER = "https://doi.org/10.1109/ACCESS.2020.3008523"
 NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)

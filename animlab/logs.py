@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from .animation import filmstrip
+from .callbacks import Callback, Record
 from .checks import whole
-from .training import Callback, Record
 
 
 class TensorBoard(Callback):

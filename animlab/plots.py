@@ -18,11 +18,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from .animation import GAP, filmstrip
+from .callbacks import Callback, Record
 from .checks import instance, offers, real
 from .labels import LabelSpace
 from .metrics import Influence
 from .model import Model
-from .training import Callback, Record
 
 # Okabe and Ito's palette, black first: https://jfly.uni-koeln.de/color/
 BLACK, *COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")

@@ -7,8 +7,8 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -21,67 +21,17 @@ from . import checkpoints
 from .backend.device import Precision, choose_precision, keep_freed_memory, memory_errors
 from .backend.distributed import Processes
 from .backend.signals import interrupts
-from .checks import check_frames, flag, instance, real, shown, whole
+from .callbacks import Callback, Checkpoints, History, ProgressBar, Record
+from .checks import flag, instance, real, shown, whole
 from .datasets import Clips
+from .gan_trainer import GANTrainer
 from .labels import LabelSpace
 from .model import Model
 from .places import locked
 from .presets import Preset, find_preset
-from .trainer import GANTrainer, Settings, Trainer
+from .trainer import Settings, Trainer, check_clips
 
 READ_EVERY = {"cuda": 25}  # steps between two readings of the losses, 1 elsewhere: a reading waits for the GPU
-
-
-@dataclass(frozen=True)
-class Record:
-    """What a callback is told about a step.
-
-    Attributes:
-        step: steps done, this one included.
-        steps: steps of the whole run.
-        losses: this step's d_loss, g_loss, lambda_d and lambda_c; those of a baseline have other names.
-        seconds: wall-clock time since this call of fit began its loop.
-        frames_per_second: real frames per second since then.
-        model: the model so far, with the EMA weights; it changes as training goes on.
-    """
-
-    step: int
-    steps: int
-    losses: dict[str, float]
-    seconds: float
-    frames_per_second: float
-    model: Model
-
-
-class Callback:
-    """Follows a training run; override the methods that you need. The loop itself knows no plots and no widgets.
-
-    Example:
-        >>> class Steps(animlab.Callback):
-        ...     def on_step(self, record):
-        ...         print(record.step, record.losses["d_loss"])
-    """
-
-    def on_step(self, record: Record) -> None:
-        """Called after every step; on a GPU for several steps in a row, once their losses have been fetched.
-
-        Args:
-            record: the step.
-        """
-
-    def on_sample(self, record: Record) -> None:
-        """Called every `sample_every` steps: a good moment to draw.
-
-        Args:
-            record: the latest step.
-        """
-
-    def on_end(self, record: Record) -> None:
-        """Called once, after the last step or an interrupt.
-
-        Args:
-            record: the last step.
-        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,7 +213,7 @@ def estimate(
     warm_up = 2 if trainer.processes.device.type == "cpu" else 10  # buffers, choice of kernels, capture of the graph
     for _ in range(warm_up + timed):
         start = time.perf_counter()
-        with _step_memory(trainer):
+        with trainer.memory_errors():
             for loss in trainer.train_step().values():
                 float(loss)  # waits for the GPU, which computes while Python goes on
         took.append(time.perf_counter() - start)
@@ -335,7 +285,7 @@ def _loop(
             watchers.append(Checkpoints(trainer, place, options.checkpoint_every, options.keep))
         while trainer.step < steps and not trainer.processes.any(record.seconds >= limit or interrupted()):
             count = min(steps - trainer.step, *(n - trainer.step % n for n in every))  # to the next event
-            with _step_memory(trainer):
+            with trainer.memory_errors():
                 burst = _numbers([trainer.train_step() for _ in range(count)])
             seconds = time.perf_counter() - began
             speed = (trainer.step - first) * trainer.batch / seconds
@@ -388,71 +338,6 @@ def _taken_up(trainer: Trainer, out: str | Path | None, resume: bool) -> Iterato
         yield place
 
 
-@dataclass
-class History(Callback):
-    """A callback that keeps every loss of every step.
-
-    Args:
-        losses: name → values so far; leave it empty.
-    """
-
-    losses: dict[str, list[float]] = field(default_factory=dict)
-
-    def on_step(self, record: Record) -> None:
-        for name, value in record.losses.items():
-            self.losses.setdefault(name, []).append(value)
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """The losses by name, each float32 (n,), one value per step."""
-        return {name: np.array(values, dtype=np.float32) for name, values in self.losses.items()}
-
-
-@dataclass
-class Checkpoints(Callback):
-    """A callback that writes a checkpoint at regular intervals, and one of the last step.
-
-    Args:
-        trainer: what is saved.
-        out: folder of the run, or a .safetensors file.
-        every: steps between two checkpoints.
-        keep: number of earlier checkpoints that stay beside the newest.
-    """
-
-    trainer: Trainer
-    out: Path
-    every: int
-    keep: int
-
-    def on_step(self, record: Record) -> None:
-        if record.step % self.every == 0:
-            self._save()
-
-    def on_end(self, record: Record) -> None:
-        if self.trainer.saved < self.trainer.step:
-            self._save()
-
-    def _save(self) -> None:
-        """Saves; running out of memory here is reported as in a step."""
-        with _step_memory(self.trainer, f"The checkpoint of step {self.trainer.step}"):
-            self.trainer.save(self.out, self.keep)
-
-
-@dataclass
-class ProgressBar(Callback):
-    """A callback that advances a tqdm bar and shows speed and losses beside it.
-
-    Args:
-        bar: the bar, whose unit is a step.
-    """
-
-    bar: tqdm[Any]
-
-    def on_step(self, record: Record) -> None:
-        told = {"frames/s": f"{record.frames_per_second:.0f}"} | {k: f"{v:.2f}" for k, v in record.losses.items()}
-        self.bar.set_postfix(told, refresh=False)
-        self.bar.update()
-
-
 def _check_losses(trainer: Trainer, step: int, losses: dict[str, float]) -> None:
     """TrainingDiverged where a loss of step `step`, which may be some steps ago, is not finite."""
     for name, value in losses.items():
@@ -470,20 +355,6 @@ def _numbers(burst: list[dict[str, Any]]) -> list[dict[str, float]]:
     return [{name: next(numbers) for name in losses} for losses in burst]
 
 
-def check_clips(clips: Clips) -> None:
-    """Checks that a data set can be trained on.
-
-    Args:
-        clips: the data set.
-
-    Raises:
-        TypeError: These are not Clips.
-        ValueError: The frames are not uint8 (N, 64, 64, 1 or 3).
-    """
-    instance("Training takes Clips, such as load_dataset gives", clips, Clips)
-    check_frames("What a model trains on", clips.frames, size=(64, 64))
-
-
 def _check(space: LabelSpace, preset: Preset, processes: int) -> None:
     if space.n_c < 1:
         raise ValueError("Training needs at least one continuous label, got n_c=0.")
@@ -492,13 +363,3 @@ def _check(space: LabelSpace, preset: Preset, processes: int) -> None:
             f"{processes} processes cannot share batches of {preset.batch} frames: each takes an even number of them, "
             f"so that the batch has to be a multiple of {2 * processes}."
         )
-
-
-def _step_memory(trainer: Trainer, what: str | None = None) -> AbstractContextManager[None]:
-    """Turns out-of-memory errors during a run into one sentence. what: needed the memory; None is the current step."""
-    return memory_errors(
-        lambda: (
-            f"{what or f'Step {trainer.step + 1}'} needs more memory than there is, with batches of {trainer.batch} "
-            f"and networks of width {trainer.width:g}: make one of them smaller; {trainer.kept()}."
-        )
-    )

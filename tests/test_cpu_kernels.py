@@ -13,8 +13,9 @@ import animlab
 from animlab import networks
 from animlab.backend import cpu_kernels as fast
 from animlab.backend.distributed import Processes
+from animlab.gan_trainer import GANTrainer
 from animlab.presets import PRESETS
-from animlab.trainer import GANTrainer, Settings
+from animlab.trainer import Settings
 
 SPACE = animlab.LabelSpace(3, 4, 2)
 CPU = torch.device("cpu")

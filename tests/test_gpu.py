@@ -21,7 +21,8 @@ from animlab import PRESETS, LabelSpace, Preset
 from animlab.backend.cuda_graph import WARM_UP, CUDAGraphStep
 from animlab.backend.distributed import Processes
 from animlab.backend.loader import DeviceLoader, MemmapLoader, PrefetchLoader, loader_for
-from animlab.trainer import GANTrainer, Settings, Trainer
+from animlab.gan_trainer import GANTrainer
+from animlab.trainer import Settings, Trainer
 
 SPACE = LabelSpace(n_z=3, n_d=4, n_c=2)
 SMALL = {name: replace(preset, batch=8) for name, preset in PRESETS.items()}

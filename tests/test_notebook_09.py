@@ -14,8 +14,9 @@ import animlab
 from animlab import losses
 from animlab.augment import shifted
 from animlab.backend.distributed import Processes
+from animlab.gan_trainer import GANTrainer
 from animlab.step import train_step
-from animlab.trainer import GANTrainer, Settings
+from animlab.trainer import Settings
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 NAME = "09_beyond_the_paper.ipynb"

@@ -11,8 +11,8 @@ from PIL import Image
 
 import animlab
 from animlab import plots
+from animlab.callbacks import Record
 from animlab.metrics import Influence
-from animlab.training import Record
 
 
 @pytest.fixture(scope="module")

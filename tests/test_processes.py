@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 import animlab
-from animlab import trainer
+from animlab import gan_trainer
 
 folder, presets = sys.argv[1], json.loads(sys.argv[2])
 rank = os.environ.get("RANK", "0")
@@ -31,7 +31,7 @@ frames = np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), np.uint8)
 frames[:, 0, 0] = np.arange(40)[:, None]  # each frame carries its number
 table = np.zeros(1, [("start", "i8"), ("length", "i8"), ("class", "U8"), ("take", "i8")])
 table["length"] = 40
-inner, noted, told = trainer.train_step, {}, []
+inner, noted, told = gan_trainer.train_step, {}, []
 
 def noting(g, d, g_optimizer, d_optimizer, real, labels, *rest):
     if not noted:
@@ -48,7 +48,7 @@ def noting(g, d, g_optimizer, d_optimizer, real, labels, *rest):
 class Told(animlab.Callback):
     def on_end(self, record): told.append(rank)
 
-trainer.train_step = noting
+gan_trainer.train_step = noting
 for name, preset in presets.items():
     noted.clear()
     run = animlab.fit(

@@ -26,9 +26,10 @@ import animlab
 from animlab import PRESETS, Callback, Clips, LabelSpace, Preset
 from animlab.augment import VIEWS
 from animlab.backend.distributed import Processes
+from animlab.gan_trainer import GANTrainer
 from animlab.networks import build
 from animlab.step import train_step
-from animlab.trainer import GANTrainer, Settings, Trainer, TrainingDiverged
+from animlab.trainer import Settings, Trainer, TrainingDiverged
 
 SPACE = LabelSpace(n_z=3, n_d=4, n_c=2)
 SMALL = {name: replace(preset, batch=8) for name, preset in PRESETS.items()}
@@ -588,7 +589,7 @@ animlab.fit(clips, animlab.LabelSpace(), animlab.Preset(batch=8), 6, out=sys.arg
 
 @pytest.mark.parametrize(
     "greedy, what",
-    [("animlab.trainer.to_tensor", "Step 6"), ("animlab.checkpoints.save_file", "The checkpoint of step 6")],
+    [("animlab.gan_trainer.to_tensor", "Step 6"), ("animlab.checkpoints.save_file", "The checkpoint of step 6")],
 )
 def test_out_of_memory_says_what_to_make_smaller(greedy, what, tmp_path):
     script = OUT_OF_MEMORY.replace("GREEDY", greedy)

@@ -12,10 +12,11 @@ import torch
 from .. import checkpoints
 from ..backend.device import Precision, choose_precision, find_device, keep_freed_memory, memory_errors
 from ..backend.distributed import Processes
+from ..callbacks import Callback
 from ..checks import shown, whole
 from ..datasets import Clips
-from ..trainer import Settings, Trainer
-from ..training import Callback, LoopOptions, Run, check_clips, train
+from ..trainer import Settings, Trainer, check_clips
+from ..training import LoopOptions, Run, train
 from .clip_gan import ClipGAN
 from .clip_sampler import ClipSampler
 from .mocogan import MoCoGAN

@@ -29,7 +29,8 @@ import animlab
 from animlab.backend.device import choose_precision, keep_freed_memory
 from animlab.backend.distributed import Processes
 from animlab.backend.loader import gather
-from animlab.trainer import GANTrainer, Settings
+from animlab.gan_trainer import GANTrainer
+from animlab.trainer import Settings
 
 BATCH, SMALL = 64, 4096
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -33,7 +33,8 @@ from animlab import losses
 from animlab.augment import blurred
 from animlab.backend.device import choose_precision, keep_freed_memory
 from animlab.backend.distributed import Processes
-from animlab.trainer import GANTrainer, Settings
+from animlab.gan_trainer import GANTrainer
+from animlab.trainer import Settings
 
 MODERN = animlab.PRESETS["modern"]
 LAZY = 4  # steps of the careless loop from one penalty to the next

@@ -35,7 +35,8 @@ import animlab
 from animlab.backend.device import Precision, choose_precision, keep_freed_memory
 from animlab.backend.distributed import Processes
 from animlab.frames import to_tensor
-from animlab.trainer import GANTrainer, Settings
+from animlab.gan_trainer import GANTrainer
+from animlab.trainer import Settings
 
 BATCH = 64
 SPACE = animlab.LabelSpace()

@@ -50,7 +50,8 @@ from animlab.backend.cuda_graph import CUDAGraphStep
 from animlab.backend.device import choose_precision
 from animlab.backend.distributed import Processes
 from animlab.baselines.clip_gan import ClipGAN
-from animlab.trainer import GANTrainer, Settings
+from animlab.gan_trainer import GANTrainer
+from animlab.trainer import Settings
 from animlab.training import _numbers
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -129,7 +130,7 @@ class Task(NamedTuple):
 
     def steps(self) -> AbstractContextManager[Any]:
         """Within it, runs begin with the step that is asked for: captured or plain."""
-        plain = mock.patch.object(animlab.trainer, "CUDAGraphStep", lambda step, *_: step)
+        plain = mock.patch.object(animlab.gan_trainer, "CUDAGraphStep", lambda step, *_: step)
         return nullcontext() if self.graph else plain
 
 

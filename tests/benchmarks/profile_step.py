@@ -36,7 +36,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 from torch.utils.flop_counter import flop_registry
 
-from animlab import trainer
+from animlab import gan_trainer
 from animlab.backend.device import keep_freed_memory
 
 WARM_UP, PROFILED, LISTED = 6, 20, 40  # steps, steps, operations
@@ -155,8 +155,8 @@ def main() -> None:
     found: dict[str, Any] = {"machine": f"{torch.get_num_threads()} threads, torch {torch.__version__}"}
     for preset in options.presets:
         found[preset] = {}
-        for when, adam in (("before", trainer._adam), ("after", trainer.use_fused_layers)):
-            with mock.patch.object(trainer, "use_fused_layers", adam):
+        for when, adam in (("before", gan_trainer._adam), ("after", gan_trainer.use_fused_layers)):
+            with mock.patch.object(gan_trainer, "use_fused_layers", adam):
                 result = found[preset][when] = measured(preset, options.steps)
             show(f"{preset}, {when}", result)
     if options.json:
