@@ -164,6 +164,17 @@ def test_precision_and_recall_equal_torch_fidelity_and_brute_force(k):
     assert 0.2 < found.precision < 1 and 0.2 < found.recall < 1
 
 
+def test_precision_and_recall_far_from_zero_with_copies_on_either_side_equal_brute_force():
+    """A common offset of 100 would cost a matrix product of squares its last digits, and copies lie on the rim."""
+    rng = np.random.default_rng(0)
+    real = rng.normal(size=(60, 16)) + 100
+    real[40:], real[30:40] = real[:20], real[30:40] + 10  # copies, and an island that no fake reaches
+    fake = np.concatenate([real[:20], rng.normal(scale=1.2, size=(40, 16)) + 100])
+    found = precision_recall(fake, real)
+    assert found == (brute_force_precision(fake, real, 3), brute_force_precision(real, fake, 3))
+    assert found.precision < 1 and found.recall < 1
+
+
 def test_precision_and_recall_in_several_chunks_and_with_copies(monkeypatch):
     monkeypatch.setattr("animlab.metrics.distances.CHUNK", 7)
     rng = np.random.default_rng(3)

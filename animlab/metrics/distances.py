@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import eigh, eigvalsh
-from scipy.spatial.distance import cdist
 
 from ..checks import whole
 
@@ -274,16 +273,20 @@ def precision_recall(fake: np.ndarray, real: np.ndarray, k: int = 3) -> Precisio
 
 def _share_inside(points: np.ndarray, centres: np.ndarray, k: int) -> float:
     """The fraction of points in any of the balls about `centres` that reach to their k-th nearest neighbour."""
+    middle = centres.mean(axis=0)  # a common offset would cost digits
+    points, centres = points - middle, centres - middle
+    # A copy of a centre lies in its ball, even in one without extent; by rounding it may be a little off.
+    rounding = 1e-12 * max(np.square(table).sum(axis=1).max() for table in (points, centres))
     # Its own distance, 0, is each centre's smallest, so the k-th nearest other is the (k+1)-th.
-    radii = np.concatenate([np.partition(table, k, axis=1)[:, k] for table in _distances(centres, centres)])
-    inside = np.concatenate([(table <= radii).any(axis=1) for table in _distances(points, centres)])
-    return float(inside.mean())
+    radii = np.concatenate([np.partition(table, k, axis=1)[:, k] for table in _squared_distances(centres, centres)])
+    inside = [(table <= radii + rounding).any(axis=1) for table in _squared_distances(points, centres)]
+    return float(np.concatenate(inside).mean())
 
 
-def _distances(x: np.ndarray, y: np.ndarray) -> Iterator[np.ndarray]:
-    """Euclidean distances, (at most CHUNK, len(y)) at a time; computed term by term, so that equal rows are 0 apart."""
-    for i in range(0, len(x), CHUNK):
-        yield cdist(x[i : i + CHUNK], y)
+def _squared_distances(x: np.ndarray, y: np.ndarray) -> Iterator[np.ndarray]:
+    """Squared Euclidean distances, CHUNK rows at a time, by a matrix product: many times faster than cdist."""
+    for part in np.split(x, range(CHUNK, len(x), CHUNK)):
+        yield np.square(part).sum(axis=1)[:, None] + np.square(y).sum(axis=1) - 2 * part @ y.T
 
 
 def _checked(features: np.ndarray) -> np.ndarray:

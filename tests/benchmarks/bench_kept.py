@@ -30,8 +30,9 @@ import animlab
 from animlab import metrics
 from animlab.backend.device import choose_precision, keep_freed_memory
 from animlab.backend.distributed import Processes
+from animlab.gan_trainer import GANTrainer
 from animlab.networks import Spectral
-from animlab.trainer import GANTrainer, Settings
+from animlab.trainer import Settings
 
 STEPS, PROCESSES = 25, 4
 CPU = torch.device("cpu")

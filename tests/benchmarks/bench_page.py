@@ -1,4 +1,6 @@
-"""How long the page of export_player takes for a picture in Chromium, and how large it is, for the full networks.
+"""How long the page of export_player takes for a picture in Chromium, and how large it is.
+
+For the full networks with fresh weights, and for the shipped models.
 
 Usage: python tests/benchmarks/bench_page.py [PICTURES]   (default: 300)
 
@@ -11,6 +13,7 @@ import re
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -47,18 +50,25 @@ def bench(browser: Browser, text: str, pictures: int) -> np.ndarray:
 
 
 def main(pictures: int) -> None:
-    print(f"{'networks':10}{'loops':12}{'MB':>6}{'p50 ms':>10}{'p95 ms':>10}")
+    print(f"{'networks':16}{'loops':12}{'MB':>6}{'p50 ms':>10}{'p95 ms':>10}")
     with sync_playwright() as playwright:
         flags = ["--no-sandbox", "--disable-gpu"]
         with playwright.chromium.launch(executable_path=CHROMIUM, args=flags) as browser:
-            for name in networks.ARCHITECTURES:
-                torch.manual_seed(0)
-                model = animlab.Model(networks.build(name, animlab.LabelSpace())[0])
+            for name, model in models():
                 text, _ = web.page_of(model)
                 plain = re.sub(r'"kernels": \[[^]]*\]', '"kernels": []', text)
                 for loops, page, count in (("WebAssembly", text, pictures), ("JavaScript", plain, 20)):
                     p50, p95 = np.percentile(bench(browser, page, count), [50, 95])
-                    print(f"{name:10}{loops:12}{len(page.encode()) / 1e6:6.2f}{p50:10.1f}{p95:10.1f}", flush=True)
+                    print(f"{name:16}{loops:12}{len(page.encode()) / 1e6:6.2f}{p50:10.1f}{p95:10.1f}", flush=True)
+
+
+def models() -> Iterator[tuple[str, animlab.Model]]:
+    """The full networks with fresh weights, and every shipped generator."""
+    for name in networks.ARCHITECTURES:
+        torch.manual_seed(0)
+        yield name, animlab.Model(networks.build(name, animlab.LabelSpace())[0])
+    for file in sorted((animlab.checkpoints.PROJECT / "data" / "pretrained").glob("*/filmstrip.*")):
+        yield file.parent.name, animlab.load(file.parent)
 
 
 if __name__ == "__main__":
