@@ -52,6 +52,7 @@ def breaches(path, solution=False):
     code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
     lines = [sum(bool(line.strip()) for line in cell.source.splitlines()) for cell in code]
     outputs = [output for cell in code for output in cell.outputs]
+    types = "".join(cell.cell_type[0] for cell in notebook.cells)
     links = re.findall(r"\]\((?!https?:|#|attachment:|mailto:|data:)([^)#\s]+)", prose)
 
     def found():
@@ -62,6 +63,7 @@ def breaches(path, solution=False):
         yield counts != list(range(1, len(code) + 1)), "not run top to bottom in one go"
         yield max(lines, default=0) > 20, "a code cell of more than 20 lines"
         yield statistics.median(lines or [0]) > 8, "median code cell of more than 8 lines"
+        yield "cccc" in types, "four code cells in a row without prose between them"
         yield any(output.output_type == "error" for output in outputs), "a stored error"
         streams = "".join(output.text for output in outputs if output.output_type == "stream")
         yield re.search(r"\r|it/s\]|\d+%\|", streams), "progress-bar litter"
@@ -178,6 +180,7 @@ def test_conventions_have_nothing_against_a_sound_notebook(tmp_path):
         (lambda nb: nb.cells[2].update(execution_count=7), "top to bottom"),
         (lambda nb: nb.cells[2].update(source="n\n" * 21), "20 lines"),
         (lambda nb: [cell.update(source="n\n" * 9) for cell in nb.cells[1:]], "8 lines"),
+        (lambda nb: nb.cells.append(new_code_cell("n = 3", execution_count=4)), "four code cells in a row"),
         (lambda nb: nb.cells[2].outputs.append(new_output("stream", text="9%|# |")), "progress-bar"),
         (lambda nb: nb.cells[2].outputs.append(new_output("error", ename="E", evalue="")), "stored error"),
     ],
