@@ -11,7 +11,9 @@ import pytest
 import torch
 from lessons import answers, cells
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
+from animlab import LabelSpace
 from animlab.baselines import mocogan, tgan
 from animlab.baselines.cost_models import COST_MODELS, cost_model
 from animlab.baselines.costs import FlopCounter, cost
@@ -20,6 +22,7 @@ from animlab.networks import Discriminator, Generator
 ROOT = Path(__file__).parent.parent
 NOTEBOOK = nbformat.read(ROOT / "notebooks" / "08_computation.ipynb", as_version=4)
 SOLUTIONS = nbformat.read(ROOT / "notebooks" / "solutions" / "08_computation.ipynb", as_version=4)
+COSTS = json.loads((ROOT / "data" / "results" / "costs.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +75,91 @@ def test_the_step_of_the_notebook_is_ours(names):
     passes = names["by_hand"](g.eval(), g.space.sample(4)), names["by_hand"](d.eval(), torch.rand(4, 3, 64, 64))
     expected = 3 * passes[0] + 8 * passes[1] - 2 * first_of_d - first_of_g
     assert cost("ours", batch=4).step.total() == expected
+
+
+# What the lesson says of its counts and times
+
+
+@pytest.fixture(scope="module")
+def counted():
+    return {name: cost(name) for name in COST_MODELS}
+
+
+def test_the_papers_model_needs_the_least_arithmetic(counted):
+    drawn = {name: found.drawn.total() / 16 for name, found in counted.items()}  # a frame
+    trained = {name: found.step.total() / found.seen for name, found in counted.items()}
+    assert min(drawn, key=drawn.get) == min(trained, key=trained.get) == "ours"
+    assert 3.5 < drawn["mocogan"] / drawn["ours"] < 4.5 and drawn["monkeynet"] / drawn["ours"] > 100
+    assert 13 < drawn["pix2pix"] / drawn["ours"] < 15 and 8 < trained["pix2pix"] / trained["ours"] < 9.5
+    assert 2.5 < trained["tgan"] / trained["ours"] < 3
+    dearer = {name: trained[name] / drawn[name] for name in drawn}
+    assert dearer["monkeynet"] < 3 and 5 < dearer["tgan"] < dearer["pix2pix"] < 8 and 10 < dearer["ours"] < 12
+
+
+def test_the_names_of_the_layers_say_little_about_the_cost(counted):
+    moco, monkey, ours = (counted[name] for name in ("mocogan", "monkeynet", "ours"))
+    assert moco.drawn["recurrent"] == 16 * 3 * (10 + 10) * 10 < 1e-4 * moco.drawn.total()
+    assert moco.judged.most_common(1)[0][0] == counted["tgan"].judged.most_common(1)[0][0] == "conv 3-D"
+    assert set(monkey.drawn) == set(monkey.judged) == {"conv 3-D, depth 1"}
+    assert 0.25 < ours.drawn["linear"] / ours.drawn.total() < 0.35
+    linear = sum(w.numel() for it in (Generator, Discriminator) for w in it(LabelSpace()).parameters() if w.ndim == 2)
+    assert 0.97 < linear / (ours.generators + ours.discriminators) < 0.99
+
+
+def test_pytorch_counts_nothing_of_an_lstm():
+    with FlopCounterMode(display=False) as counter:
+        nn.LSTM(10, 10)(torch.rand(16, 1, 10))
+    assert counter.get_total_flops() == 0
+
+
+def test_3d_costs_three_to_four_times_2d_for_long_clips_of_mocogan_alone(names):
+    ratio = names["ratio"]
+    assert 1.7 < ratio(16) < 1.9 and ratio(34) < 3 < ratio(36) < ratio(48) < 3.4 and ratio(10**6) < 4
+    assert all(0.6 < ratio(t, 4, 2, 1) < 0.65 for t in (16, 32, 128)) and ratio(32, 3, 1, 1) == 3
+
+
+def test_what_is_kept_for_a_weight(counted):
+    """Weight, gradient and what the optimiser stores, of four bytes each: two numbers with Adam, one with RMSprop."""
+    for name, found in counted.items():
+        weights = found.generators + found.discriminators
+        assert found.kept / weights == pytest.approx(12 if name == "tgan" else 16, abs=0.1)
+
+
+@pytest.mark.parametrize("name, step, most", [("tgan", 101.3, 235), ("mocogan", 7.8, 3045)])
+def test_memory_is_a_straight_line_in_the_length_of_a_clip(name, step, most):
+    short, longer, longest = (cost(name, frames).peak for frames in (16, 32, 48))
+    per_frame = (longer - short) / 16
+    assert per_frame / 1e6 == pytest.approx(step, abs=0.05)
+    assert 2 * longer - short == pytest.approx(longest, rel=0.02)
+    assert int(16 + (24e9 - short) / per_frame) == most
+
+
+def test_larger_frames_cost_the_papers_model_its_lead(counted):
+    big = {}
+    for name, small in counted.items():
+        for size in (128, 256, 512):
+            big[name] = cost(name, 16, size)
+            assert 0.98 < big[name].step.total() / small.step.total() / (size / 64) ** 2 < 1.15
+    assert 1e9 < big["ours"].generators + big["ours"].discriminators < 1.1e9 and 22e9 < big["ours"].peak < 26e9
+    assert 2.5 < big["ours"].peak / big["mocogan"].peak < 3.5 and big["monkeynet"].peak > 80e9 < big["tgan"].peak
+    assert max(found.peak for found in counted.values()) < 4e9
+
+
+def test_what_the_clock_says():
+    flat, deep = COSTS["layers"]["conv 2-D"], COSTS["layers"]["conv 3-D"]
+    assert deep["multiply_adds"] / flat["multiply_adds"] == 4 * 13 / 16
+    assert 2.8 < deep["seconds"] / flat["seconds"] < 3.6
+    rows = COSTS["models"]
+    took = {name: row["step"]["seconds"] / row["seen"] for name, row in rows.items()}
+    rate = {name: row["step_multiply_adds"] / row["step"]["seconds"] / 1e9 for name, row in rows.items()}
+    assert max(took, key=took.get) == "pix2pix" and rate.pop("pix2pix") < 25
+    assert all(50 < speed < 150 for speed in rate.values())
+    assert 2.5 < took["mocogan"] / took["ours"] < 3.5 and 2 < took["tgan"] / took["ours"] < 3
+    clip = {name: row["clip"]["seconds"] for name, row in rows.items()}
+    assert 1.5 < clip["mocogan"] / clip["ours"] < 2.5 and max(clip, key=clip.get) == "monkeynet"
+
+
+# The exercises
 
 
 def test_unanswered_exercises_say_so(names, capsys):
@@ -132,9 +220,8 @@ def test_a_wrong_answer_is_turned_down(names, exercise, answer, message, how):
 
 
 def test_the_table_is_whole_and_counts_what_the_library_counts():
-    table = json.loads((ROOT / "data" / "results" / "costs.json").read_text(encoding="utf-8"))
-    assert list(table["models"]) == list(COST_MODELS) and list(table["layers"]) == ["conv 2-D", "conv 3-D"]
-    for name, row in table["models"].items():
+    assert list(COSTS["models"]) == list(COST_MODELS) and list(COSTS["layers"]) == ["conv 2-D", "conv 3-D"]
+    for name, row in COSTS["models"].items():
         found = cost(name)
         assert (row["step_multiply_adds"], row["seen"]) == (found.step.total(), found.seen)
         assert row["clip_multiply_adds"] == found.drawn.total()
