@@ -156,15 +156,15 @@ def test_the_bug_is_planted(built):
 def test_table_and_scores_agree_with_sklearn_and_brute_force(built):
     rng = np.random.default_rng(0)
     for n_d in (3, 4, 6):
-        kinds, d = rng.integers(0, 4, 300), rng.integers(0, n_d, 300)
-        d[:150] = kinds[:150] % n_d
-        counts = built["table"](kinds, d, 4, n_d)
-        assert (counts == contingency_matrix(kinds, d)).all()
-        scores = built["scores"](kinds, d, 4, n_d)
+        classes, d = rng.integers(0, 4, 300), rng.integers(0, n_d, 300)
+        d[:150] = classes[:150] % n_d
+        counts = built["table"](classes, d, 4, n_d)
+        assert (counts == contingency_matrix(classes, d)).all()
+        scores = built["scores"](classes, d, 4, n_d)
         square = np.pad(counts, ((0, max(0, n_d - 4)), (0, max(0, 4 - n_d))))
         orders = itertools.permutations(range(len(square)))
         assert scores["match"] == max(square[range(len(square)), order].sum() for order in orders) / 300
-        assert scores["purity"] == sum(np.bincount(kinds[d == k]).max() for k in range(n_d)) / 300
+        assert scores["purity"] == sum(np.bincount(classes[d == k]).max() for k in range(n_d)) / 300
 
 
 def test_the_bound_holds_and_is_reached_by_the_true_posterior(built):
@@ -202,7 +202,7 @@ def test_a_told_discriminator_is_asked_with_every_label(built):
 def test_the_table_was_made_with_the_notebooks_own_cells(benchmark):
     table = json.loads(TABLE.read_text())
     assert table["cells"] == benchmark.digest(cells("definition")), "run tests/benchmarks/discrete_labels.py again"
-    wanted = {(name, "real") for name in benchmark.RUNS} | {(name, "stand-in") for name in benchmark.STAND_IN}
+    wanted = {(name, "real") for name in benchmark.RUNS} | {(name, "synthetic") for name in benchmark.SYNTHETIC}
     wanted |= {("frames", data) for data in benchmark.FRAMES}
     wanted = {(*each, seed) for each in wanted for seed in range(3)}
     assert {(run["name"], run["data"], run["seed"]) for run in table["runs"]} == wanted
@@ -232,11 +232,11 @@ def test_the_stored_run_found_what_the_lesson_says():
 
 
 def test_told_nothing_two_ways_find_the_digits():
-    for data in ("real", "stand-in"):
+    for data in ("real", "synthetic"):
         assert all(runs(name, "drawn", "match", data).min() > 0.95 for name in ("CGAN", "ACGAN"))
         assert runs("ACGAN", "read", "NMI", data).min() > 0.9 and runs("CGAN", "read", "NMI", data).mean() < 0.4
     means = {(name, data): runs(name, "read", "NMI", data).mean() for name in ("InfoGAN", "the paper")
-             for data in ("real", "stand-in")}  # fmt: skip
+             for data in ("real", "synthetic")}  # fmt: skip
     assert [round(value, 2) for value in means.values()] == [0.88, 0.97, 0.84, 0.96]
 
 
@@ -245,7 +245,7 @@ def test_both_have_to_pay():
     assert paid.pop("the paper").min() > 0.7 and max(values.max() for values in paid.values()) < 0.24
 
 
-def test_the_number_of_kinds_is_the_best_n_d_by_all_but_purity():
+def test_the_number_of_classes_is_the_best_n_d_by_all_but_purity():
     sizes = {3: "n_d = 3", 5: "the paper", 10: "n_d = 10", 20: "n_d = 20"}
     mean = {
         n: {s: runs(name, "read", s).mean() for s in ("purity", "match", "NMI", "ARI")} for n, name in sizes.items()
@@ -260,10 +260,10 @@ def test_slant_and_more_digits_make_it_harder():
     nmi = [round(runs(name, "read", "NMI").mean(), 2) for name in ("the paper", "as written", "ten digits")]
     assert nmi == [0.84, 0.60, 0.58]
 
-    def held(name, kind):
-        """The share of a kind's pictures that its commonest d holds, for every seed."""
+    def held(name, digit):
+        """The share of a digit's pictures that its commonest d holds, for every seed."""
         tables = [np.array(run["table"]) for run in COMMITTED if (run["name"], run["data"]) == (name, "real")]
-        return np.array([counts[kind].max() / counts[kind].sum() for counts in tables])
+        return np.array([counts[digit].max() / counts[digit].sum() for counts in tables])
 
     assert (
         held("the paper", 1).min() > 0.95 and held("as written", 1).max() < 0.85 and held("ten digits", 5).max() < 0.5
@@ -312,15 +312,15 @@ WRONG = {
     "    for _ in range(len(c)):\n        i, j = np.unravel_index(left.argmax(), c.shape)\n"
     "        match += c[i, j]; left[i] = left[:, j] = -1\n    return c.max(axis=0).sum() / c.sum(), match / c.sum()",
     "only the example's numbers": "def agreement(c):\n    return 0.67, 0.52",
-    "always possible": "def highest_match(kinds, n_d):\n    return 1.0",
-    "spare labels do no harm": "def highest_match(kinds, n_d):\n    return min(1, n_d / kinds)",
-    "one label's share": "def highest_match(kinds, n_d):\n    return 1 / n_d",
+    "always possible": "def highest_match(classes, n_d):\n    return 1.0",
+    "spare labels do no harm": "def highest_match(classes, n_d):\n    return min(1, n_d / classes)",
+    "one label's share": "def highest_match(classes, n_d):\n    return 1 / n_d",
     "the names of the digits": "naming = digits",
-    "d taken for the kind": "naming = list(range(n_d))",
+    "d taken for the class": "naming = list(range(n_d))",
     "the permutation backwards": "naming = np.argsort(TRUE).tolist()",
     "one d twice": "naming = [TRUE[0]] * n_d",
 }
-TURNED = [2, 0, 4, 1, 3]  # the d that draws each kind, for a G that draws perfectly; not its own inverse
+TURNED = [2, 0, 4, 1, 3]  # the d that draws each class, for a G that draws perfectly; not its own inverse
 
 
 def of(answer):
@@ -334,10 +334,10 @@ def desk(built):
     names = dict(built, animlab=animlab, display=lambda _: None, seed=0, steps=1, digits=[0, 1, 3, 6, 7])
     names |= {"source": "digits-synthetic", "n_d": 5, "n_z": 4, "TRUE": TURNED}
     exec(cells("setup"), names)
-    kinds = np.argsort(TURNED)
+    classes = np.argsort(TURNED)
 
     def faultless(z, d):
-        shown = [names["train_x"][names["train_y"] == int(kinds[k])] for k in d.argmax(dim=1)]
+        shown = [names["train_x"][names["train_y"] == int(classes[k])] for k in d.argmax(dim=1)]
         return torch.stack([pictures[i % len(pictures)] for i, pictures in enumerate(shown)])
 
     names |= {"generators": {"the paper": faultless}, "fixed_z": torch.zeros(16, 4)}

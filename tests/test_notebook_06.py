@@ -319,7 +319,7 @@ def test_the_table_is_what_its_script_describes(script):
     rows = [(row["data"], row["who"], row["seed"]) for row in table["match"]]
     for data, who in {row[:2] for row in rows}:
         assert [row for row in rows if row[:2] == (data, who)] == [(data, who, seed) for seed in range(script.SEEDS)]
-    assert {key: table["stand-in"][key] for key in script.STAND_IN} == script.STAND_IN
+    assert {key: table["synthetic"][key] for key in script.SYNTHETIC} == script.SYNTHETIC
     assert table["animations of FD"] == script.ANIMATIONS >= 200
     for row in table["redraw"]:
         assert (

@@ -8,7 +8,7 @@ match: sweeps of c against their best-matching real windows (Tab. 4: 10 frames o
 or all there are; Tab. 5: 5 frames of Moving MNIST, 20,000), over several seeds; PSNR and SSIM of a few animations, FD
 of the frames of many. redraw: given clips redrawn by gradient descent through G. copying: are samples nearer to the
 training frames than new real frames are? labels: what c' and d' of models of the shapes, the shipped one and one that
-is trained here on the stand-in, know of the stand-in's true factors.
+is trained here on the synthetic version, know of its true factors.
 
 The shipped models were trained on all clips of their sets, so no clip of the actions is new to them; "held out" is a
 narrow model trained here on four fifths of the takes, and its clips are the rest. Clips of Moving MNIST are new with a
@@ -44,10 +44,10 @@ ANIMATIONS = 200  # those that FD is made of: 2,000 frames of the actions, 1,000
 CLIPS, STEPS = 8, 60  # to redraw, and how long
 SAMPLES = 100  # frames whose nearest training frame is looked for
 HELD_OUT = {"share": 0.2, "seed": 0, "width": 0.25, "steps": 2_000, "preset": "stable"}
-STAND_IN: dict[str, Any] = {
+SYNTHETIC: dict[str, Any] = {
     "data": "shapes-synthetic", "width": 0.25, "steps": 1_500, "batch": 32, "preset": "stable-on-black", "seed": 0,
 }  # fmt: skip
-FACTORS = ["x", "y", "size", "r", "g", "b"]  # of the stand-in, beside its kind
+FACTORS = ["x", "y", "size", "r", "g", "b"]  # of the synthetic shapes, beside their kind
 READ = 1_500  # frames that labels are read off
 PARTS = ["match", "redraw", "copying", "labels"]
 FILE = "animation_scores.json"
@@ -69,7 +69,7 @@ def main() -> None:
     measures = {"match": match, "redraw": redraw, "copying": copying}
     for part in args.parts:
         if part == "labels":
-            kept[part] = labels(models["shapes"], trained_on_stand_in(args.models))
+            kept[part] = labels(models["shapes"], trained_on_synthetic(args.models))
         else:
             rows = {data: [row for row in kept.get(part, []) if row["data"] == data] for data in SETS}
             kept[part] = [
@@ -89,7 +89,7 @@ def about(held_out: animlab.Model) -> dict[str, Any]:
         "distance": metrics.load_features("animlab").distance,
         "seeds": SEEDS, "animations of a row": COUNT, "of noise": NOISE, "animations of FD": ANIMATIONS,
         "clips redrawn": CLIPS, "steps": STEPS,
-        "held out": HELD_OUT | {"frames": held_out.card["frames"]}, "stand-in": STAND_IN,
+        "held out": HELD_OUT | {"frames": held_out.card["frames"]}, "synthetic": SYNTHETIC,
     }  # fmt: skip
 
 
@@ -107,32 +107,35 @@ def trained(folder: Path) -> animlab.Model:
     return animlab.load(place)
 
 
-def trained_on_stand_in(folder: Path) -> animlab.Model:
-    """A small model of the stand-in's shapes, whose factors are known; one in `folder` is not trained again."""
-    place = folder / "stand_in"
+def trained_on_synthetic(folder: Path) -> animlab.Model:
+    """A small model of the synthetic shapes, whose factors are known; one in `folder` is not trained again."""
+    place = folder / "synthetic"
     if not (place / "model.safetensors").exists():
-        clips = animlab.load_dataset(STAND_IN["data"], progress=False)
-        recipe = replace(animlab.PRESETS[STAND_IN["preset"]], batch=STAND_IN["batch"])
+        clips = animlab.load_dataset(SYNTHETIC["data"], progress=False)
+        recipe = replace(animlab.PRESETS[SYNTHETIC["preset"]], batch=SYNTHETIC["batch"])
         run = animlab.fit(
-            clips, animlab.LabelSpace(2, 2, 6), preset=recipe, steps=STAND_IN["steps"], seed=STAND_IN["seed"],
-            width=STAND_IN["width"], progress=False,
+            clips, animlab.LabelSpace(2, 2, 6), preset=recipe, steps=SYNTHETIC["steps"], seed=SYNTHETIC["seed"],
+            width=SYNTHETIC["width"], progress=False,
         )  # fmt: skip
         animlab.save(run.model, place)
     return animlab.load(place)
 
 
 def labels(shipped_shapes: animlab.Model, small: animlab.Model) -> list[dict[str, Any]]:
-    """How c' goes with place, size and colour, d' with circle or square: read off frames of the stand-in."""
-    clips = animlab.load_dataset(STAND_IN["data"], progress=False)
+    """How c' goes with place, size and colour, d' with circle or square: read off synthetic frames."""
+    clips = animlab.load_dataset(SYNTHETIC["data"], progress=False)
     rows = np.sort(np.random.default_rng(0).choice(len(clips), READ, replace=False))
     true = np.stack([clips.factors[name][rows] for name in FACTORS], axis=1)
     kind = clips.factors["kind"][rows].round().astype(int)
     found = []
-    for who, model in {"shipped, of the published shapes": shipped_shapes, "trained on the stand-in": small}.items():
+    for who, model in {
+        "shipped, of the published shapes": shipped_shapes,
+        "trained on the synthetic version": small,
+    }.items():
         _, d, c = model.read(clips.frames[rows])
         known, same = metrics.dci(c, true), metrics.agreement(d.argmax(axis=1), kind)
         row = {"who": who, "MIG": metrics.mig(c, true), "SAP": metrics.sap(c, true)} | vars(known) | vars(same)
-        found.append({"data": STAND_IN["data"]} | row | {"lambda_c": read_back(model)})
+        found.append({"data": SYNTHETIC["data"]} | row | {"lambda_c": read_back(model)})
         print(found[-1], flush=True)
     return found
 

@@ -46,7 +46,7 @@ RUNS: dict[str, tuple[list[int], str | dict[str, float], int, str]] = {
     "D alone": (FIVE, {"d": 0.1}, 5, "DigitDiscriminator"),
     "G alone": (FIVE, {"g": 0.1}, 5, "DigitDiscriminator"),
 }
-STAND_IN = ("CGAN", "ACGAN", "InfoGAN", "the paper")  # those that run on drawn digits as well
+SYNTHETIC = ("CGAN", "ACGAN", "InfoGAN", "the paper")  # those that run on drawn digits as well
 
 
 def definitions(path: Path = NOTEBOOK) -> str:
@@ -89,7 +89,7 @@ def main() -> None:
     if path.exists() and (before := json.loads(path.read_text()))["cells"] == found["cells"]:
         found["runs"] = before["runs"]
     done = {(run["name"], run["data"], run["seed"]) for run in found["runs"]}
-    wanted = [(name, "real") for name in RUNS] + [(name, "stand-in") for name in STAND_IN]
+    wanted = [(name, "real") for name in RUNS] + [(name, "synthetic") for name in SYNTHETIC]
     wanted = [(*each, seed) for seed in range(args.seeds) for each in wanted]
     wanted += [("frames", each, seed) for seed in range(args.seeds) for each in FRAMES]
     args.out.mkdir(parents=True, exist_ok=True)
@@ -114,21 +114,21 @@ def digits_run(cells: dict[str, Any], name: str, data: str, seed: int) -> dict[s
     began = time.process_time()
     G, D, lambda_d = cells["learn"](chosen, x[:m], y[:m], n_d, STEPS, seed, discriminator=cells[discriminator])
     seconds = time.process_time() - began
-    kinds, reading = y[m:].numpy(), cells["read"](D, x[m:], n_d)
+    classes, reading = y[m:].numpy(), cells["read"](D, x[m:], n_d)
     fakes, d = cells["drawn"](G, DRAWN, N_Z, n_d, seed)
     seen = judge.predict(fakes.flatten(1).numpy())
     return {
-        "read": rounded(cells["scores"](kinds, reading, n, n_d)),
+        "read": rounded(cells["scores"](classes, reading, n, n_d)),
         "drawn": rounded(cells["scores"](seen, d, n, n_d)),
         "nats": round(math.log(n_d) - float(lambda_d[-100:].mean()), 3),
-        "table": cells["table"](kinds, reading, n, n_d).tolist(),
-        "judge": round(judge.score(x[m:].flatten(1).numpy(), kinds), 3),
+        "table": cells["table"](classes, reading, n, n_d).tolist(),
+        "judge": round(judge.score(x[m:].flatten(1).numpy(), classes), 3),
         "processor_seconds": round(seconds, 1),
     }
 
 
 def frames_run(data: str, seed: int) -> dict[str, Any]:
-    """Train the library's own module on frames of a stand-in; what of the known factors does d' hold?"""
+    """Train the library's own module on synthetic frames; what of the known factors does d' hold?"""
     clips = animlab.load_dataset(data, progress=False)
     began = time.process_time()
     space = animlab.LabelSpace(8, N_D, 5) if data.startswith("actions") else animlab.LabelSpace(2, N_D, 5)
