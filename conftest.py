@@ -20,11 +20,19 @@ collect_ignore_glob = ["notebooks/solutions/*"]
 LONGEST = (
     "test_browser.py",
     "test_notebooks.py",
-    "01_gan_basics.ipynb",
+    "00_play_with_labels.ipynb",
+    "10_your_own_clip.ipynb",
+    "datasets.ipynb",
+    "02_discrete_labels.ipynb",
     "09_beyond_the_paper.ipynb",
-    "05_ablations.ipynb",
     "04_full_training.ipynb",
+    "05_ablations.ipynb",
+    "06_metrics.ipynb",
+    "08_computation.ipynb",
     "03_continuous_labels.ipynb",
+    "01_gan_basics.ipynb",
+    "test_sweeps.py",
+    "test_training.py",
 )
 
 
