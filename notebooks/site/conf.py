@@ -62,6 +62,12 @@ def as_written(app, what, name, obj, options, lines):
     lines[:] = text
 
 
+def lower_anchors(app, docname, source):
+    """Writes the anchors of links as MyST does, in place: Jupyter's names of headings keep their capitals."""
+    link = r"(\]\((?!https?:)[^)\s#]*#)([^)\s]+)\)"
+    source[0] = re.sub(link, lambda found: f"{found[1]}{found[2].lower()})", source[0])
+
+
 PLAYERS.mkdir(parents=True, exist_ok=True)
 for picture in ROOT.glob("data/pretrained/*/animation.webp"):
     animlab.export_player(animlab.load(picture.parent), PLAYERS / f"{picture.parent.name}.html")
@@ -70,6 +76,7 @@ for picture in ROOT.glob("data/pretrained/*/animation.webp"):
 
 def setup(app):
     app.connect("autodoc-process-docstring", as_written)
+    app.connect("source-read", lower_anchors)
 
 
 html_theme = "sphinx_book_theme"
