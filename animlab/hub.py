@@ -143,7 +143,7 @@ animlab.LabelPlayer(model)  # in a notebook: sliders for d and every c
 
 {sliders}
 
-| | |
+| property | value |
 |---|---|
 {table}
 {f"{chr(10)}What it cannot do: {_cell(note)}{chr(10)}" if isinstance(note, str) and note else ""}"""

@@ -44,6 +44,33 @@ def test_what_is_dead_or_fetched_is_found(tmp_path, body, message):
     assert check.dead(tmp_path)[0] == [message]
 
 
+FRAMED = """<div class="bd-main"></div><nav class="bd-links bd-docs-nav"></nav><nav class="page-toc"></nav>
+<table role="presentation"><tr><td>a picture</td></tr></table><table><tr><th>a</th></tr></table>
+<section></section><section></section><section></section>
+<p class="component-author">By somebody</p><p class="last-updated">Today</p>"""
+
+
+def test_a_page_with_all_its_parts_lacks_nothing_nor_does_a_player(tmp_path):
+    (tmp_path / "a.html").write_text(page(FRAMED))
+    (tmp_path / "player.html").write_text(page("<canvas></canvas>"))
+    assert check.bare(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "part, message",
+    [
+        ("bd-docs-nav", "the list of pages"),
+        ("page-toc", "its contents"),
+        ("component-author", "its author"),
+        ("last-updated", "its date"),
+        ("<th>a</th>", "heads over a table's columns"),
+    ],
+)
+def test_a_part_that_is_missing_is_found(tmp_path, part, message):
+    (tmp_path / "a.html").write_text(page(FRAMED.replace(part, "")))
+    assert check.bare(tmp_path) == [f"a.html lacks {message}"]
+
+
 @needs_chromium
 def test_axe_finds_a_planted_fault_and_nothing_on_a_lesson_and_the_player(tmp_path):
     planted, lesson, player = (tmp_path / f"{name}.html" for name in ("planted", "lesson", "player"))

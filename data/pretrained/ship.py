@@ -242,7 +242,7 @@ n_z = {space.n_z}, n_d = {space.n_d} and n_c = {space.n_c}. G has {weights:,} we
 from frames, has {d_weights:,}. Large weight tensors are stored as int8 with one scale for each row or output channel,
 everything else as float16. {card["note"]}
 
-| | |
+| property | value |
 |---|---|
 | data | `{card["dataset"]}`: {card["frames"]:,} frames of {card["clips"]:,} clips, shuffled; terms in data/README.md |
 | preset | `{card["preset"]}`, batch {batch}, {card["precision"]} |

@@ -1,7 +1,8 @@
 """Look at the pages that `make site` built: `python notebooks/site/check.py runs/site`.
 
-Says which links and pictures lead nowhere and what a page would fetch from elsewhere, and has axe look at every page in
-a browser, light and dark. Links that lead elsewhere are listed in external-links.txt, for whoever wants to try them.
+Says which links and pictures lead nowhere, what a page would fetch from elsewhere, and which page lacks its contents,
+author, date or a table's column heads, and has axe look at every page in a browser, light and dark. Links that lead
+elsewhere are listed in external-links.txt, for whoever wants to try them.
 """
 
 from __future__ import annotations
@@ -20,22 +21,34 @@ FETCHED = {("img", "src"), ("script", "src"), ("iframe", "src"), ("link", "href"
 GRAVE = ("serious", "critical")
 # By night only the colours differ.
 LOOKS = (("light", None), ("dark", {"runOnly": {"type": "rule", "values": ["color-contrast"]}}))
+# What every page has that the theme frames; the players fill the screen by themselves.
+PARTS = {"bd-docs-nav": "the list of pages", "component-author": "its author", "last-updated": "its date"}
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 
 
 class Page(HTMLParser):
-    """What a page links to, what it fetches, and the names that can be linked to on it."""
+    """What a page links to and fetches, the names that can be linked to on it, its parts and its tables' heads."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.links: set[str] = set()
         self.fetched: set[str] = set()
         self.names: set[str] = set()
+        self.classes: set[str] = set()
+        self.sections = 0
+        self.heads: list[str] = []  # of each table that holds data, the text of its column heads
+        self.in_head = False
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
         self.names |= {given[key] for key in ("id", "name") if key in given}
+        classes = given.get("class", "").split()
+        self.classes |= set(classes)
+        self.sections += tag == "section"
+        self.in_head = tag == "th" or self.in_head
+        if tag == "table" and given.get("role") != "presentation" and "indextable" not in classes:
+            self.heads.append("")
         if tag == "link" and given.get("rel") in ("canonical", "next", "prev", "search", "index", "author"):
             return
         for name, value in given.items():
@@ -43,6 +56,26 @@ class Page(HTMLParser):
                 self.fetched.add(value)
             elif (tag, name) == ("a", "href"):
                 self.links.add(value)
+
+    def handle_data(self, data: str) -> None:
+        if self.in_head and self.heads:
+            self.heads[-1] += data.strip()
+
+    def handle_endtag(self, tag: str) -> None:
+        self.in_head = self.in_head and tag != "th"
+
+
+def bare(site: Path) -> list[str]:
+    """What pages lack that each of them should have, a line each."""
+    found = []
+    for path in sorted(path for path in site.rglob("*.html") if "_static" not in path.parts):
+        page = Page(path)
+        if "bd-main" in page.classes:
+            lacking = [what for part, what in PARTS.items() if part not in page.classes]
+            lacking += ["its contents"] * (page.sections > 2 and "page-toc" not in page.classes)
+            lacking += ["heads over a table's columns"] * page.heads.count("")
+            found += [f"{path.relative_to(site)} lacks {what}" for what in lacking]
+    return found
 
 
 def dead(site: Path) -> tuple[list[str], set[str]]:
@@ -95,6 +128,7 @@ if __name__ == "__main__":
     found, outside = dead(site)
     (site / "external-links.txt").write_text("".join(f"{address}\n" for address in sorted(outside)))
     pages = sorted(path for path in site.rglob("*.html") if "_static" not in path.parts)
+    found += bare(site)
     found += violations([path for path in pages if path != site / "index.html"])
     print(*found, sep="\n")
     print(f"{len(pages)} pages, {len(outside)} links to elsewhere (external-links.txt), {len(found)} findings")
