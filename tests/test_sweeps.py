@@ -71,12 +71,19 @@ def cluster(tmp_path_factory):
     with (folder / "log").open("w") as log:
         processes = [subprocess.Popen(command, stdout=log, stderr=log, cwd=folder) for command in commands]
     try:
-        wait_for(file.exists)
-        yield json.loads(file.read_text())["address"], processes[1:]
+        yield wait_for(lambda: address_in(file)), processes[1:]
     finally:
         for process in reversed(processes):
             process.kill()
             process.wait()
+
+
+def address_in(file):
+    """The scheduler's address, None while its file is not there or only half written."""
+    try:
+        return json.loads(file.read_text())["address"]
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
 
 
 def wait_for(condition, seconds=120):
