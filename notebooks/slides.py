@@ -54,8 +54,15 @@ def cut(notebook: NotebookNode) -> NotebookNode:
         section = heading and not cell.source.startswith("###")
         kind = "slide" if section else "subslide" if heading or not begun else "-"
         cell.metadata["slideshow"] = {"slide_type": kind}
-        begun = not cell.get("outputs")
+        begun = not cell.get("outputs") and cell is not notebook.cells[1]  # the contents have a slide to themselves
     return notebook
+
+
+def led(source: str) -> str:
+    """The text with links that lead where they should from a page of slides."""
+    source = re.sub(r"(!\[[^\]]*\]\()\.\./", r"\1", source)  # nbconvert embeds what is in the project
+    source = re.sub(r"\]\((\w+)\.ipynb", r"](\1.html", source)
+    return re.sub(r"(\]\((?:\w+\.html)?#)(?!/)", r"\1/", source)  # reveal.js finds a heading by its name
 
 
 def make(path: Path, folder: Path) -> Path:
@@ -68,7 +75,10 @@ def make(path: Path, folder: Path) -> Path:
         template_name="slides",
     )
     notebook = cut(nbformat.read(path, as_version=4))
-    text, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": path.stem, "path": str(path.parent)}})
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            cell.source = led(cell.source)
+    text, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": path.stem, "path": str(FOLDER.parent)}})
     page = folder / f"{path.stem}.html"
     page.write_text(text, encoding="utf-8")
     return page
