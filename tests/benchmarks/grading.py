@@ -1,8 +1,8 @@
 """A class of forty hands in one lesson, each kind of submission among them; how each is graded, and how long it takes.
 
-Usage: python tests/benchmarks/grading.py [LESSON]   (default: datasets)
+Usage: python tests/benchmarks/grading.py [LESSON [EACH]]   (default: 03 5)
 
-Eight kinds, five of each: the worked answers, wrong ones, nothing, errors, a file cut short, a loop without end, a hog
+Eight kinds, EACH of them: the worked answers, wrong ones, nothing, errors, a file cut short, a loop without end, a hog
 of memory, and one that writes files, starts a program and ends its own process. Stops with an error where one of them
 is graded otherwise than it deserves.
 """
@@ -21,7 +21,6 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from lessons import ROOT, answers, load_script
 
 grade = load_script("notebooks/grade.py")
-EACH = 5
 HOSTILE = """import os, subprocess, sys
 for k in range(100):
     open(f"written {k}", "w").write("x" * 1000)
@@ -52,14 +51,14 @@ def handed_in(kind: str, lesson: nbformat.NotebookNode, worked: list[str]) -> st
     return text[: len(text) // 2] if kind == "cut short" else text
 
 
-def main(name: str = "datasets") -> None:
+def main(name: str = "03", each: str = "5") -> None:
     (path,) = (ROOT / "notebooks").glob(f"{name}*.ipynb")
     lesson = nbformat.read(path, as_version=4)
     worked = answers(nbformat.read(path.parent / "solutions" / path.name, as_version=4))
     limits = grade.Limits(answer=30, whole=600)
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        for k in range(EACH):
+        for k in range(int(each)):
             for kind, (_, due) in FIRST.items():
                 file = Path(folder) / f"{kind}-{k}-{path.name}"
                 file.write_text(handed_in(kind, lesson, worked), encoding="utf-8")
@@ -68,7 +67,7 @@ def main(name: str = "datasets") -> None:
                 print(f"{kind:10} {found.seconds:5.0f} s  {words}", flush=True)
                 later = "broken" if kind in ("cut short", "hostile") else "right"
                 assert found.verdicts[0] in due.split(" or ") and set(found.verdicts[1:]) == {later}, found
-    print(f"{EACH * len(FIRST)} submissions in {(time.perf_counter() - began) / 60:.1f} minutes")
+    print(f"{int(each) * len(FIRST)} submissions in {(time.perf_counter() - began) / 60:.1f} minutes")
 
 
 if __name__ == "__main__":
