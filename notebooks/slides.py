@@ -28,7 +28,7 @@ BESIDE = {"reveal.js": ("sphinx_revealjs", "_static/revealjs"), "mathjax": ("jup
 HEADING = re.compile(r"^(?=###? )", re.M)
 
 
-def opening(notebook: NotebookNode) -> None:
+def add_opening(notebook: NotebookNode) -> None:
     """Splits the text at its headings, says below the title by whom and when, and lists the sections, in place."""
     cells = []
     for cell in notebook.cells:
@@ -47,7 +47,7 @@ def opening(notebook: NotebookNode) -> None:
 
 def cut(notebook: NotebookNode) -> NotebookNode:
     """Says where slides begin, in place: at headings, and after each output."""
-    opening(notebook)
+    add_opening(notebook)
     begun = False  # whether something stands on the slide already
     for cell in notebook.cells:
         heading = cell.cell_type == "markdown" and cell.source.startswith("#")
@@ -58,9 +58,10 @@ def cut(notebook: NotebookNode) -> NotebookNode:
     return notebook
 
 
-def led(source: str) -> str:
+def relink(source: str) -> str:
     """The text with links that lead where they should from a page of slides."""
     source = re.sub(r"(!\[[^\]]*\]\()\.\./", r"\1", source)  # nbconvert embeds what is in the project
+    source = re.sub(r"(?<!!)\[([^\]]*)\]\((?:\.\./|solutions/)[^)]*\)", r"\1", source)  # not among the slides
     source = re.sub(r"\]\((\w+)\.ipynb", r"](\1.html", source)
     return re.sub(r"(\]\((?:\w+\.html)?#)(?!/)", r"\1/", source)  # reveal.js finds a heading by its name
 
@@ -77,7 +78,7 @@ def make(path: Path, folder: Path) -> Path:
     notebook = cut(nbformat.read(path, as_version=4))
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = led(cell.source)
+            cell.source = relink(cell.source)
     text, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": path.stem, "path": str(FOLDER.parent)}})
     page = folder / f"{path.stem}.html"
     page.write_text(text, encoding="utf-8")

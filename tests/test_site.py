@@ -26,7 +26,7 @@ def test_a_sound_site_has_nothing_dead(tmp_path):
         page('<a href="in/#top">b</a> <a href="#top">up</a> <a href="https://e.org">e</a>')
     )
     (tmp_path / "in" / "index.html").write_text(page('<a href="../a.html#top">a</a> <img src="data:,">'))
-    assert check.dead(tmp_path) == ([], {"https://e.org"})
+    assert check.dead(tmp_path, check.pages_of(tmp_path)) == ([], {"https://e.org"})
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_a_sound_site_has_nothing_dead(tmp_path):
 )
 def test_what_is_dead_or_fetched_is_found(tmp_path, body, message):
     (tmp_path / "a.html").write_text(page(body))
-    assert check.dead(tmp_path)[0] == [message]
+    assert check.dead(tmp_path, check.pages_of(tmp_path))[0] == [message]
 
 
 FRAMED = """<div class="bd-main"></div><nav class="bd-links bd-docs-nav"></nav><nav class="page-toc"></nav>
@@ -53,7 +53,7 @@ FRAMED = """<div class="bd-main"></div><nav class="bd-links bd-docs-nav"></nav><
 def test_a_page_with_all_its_parts_lacks_nothing_nor_does_a_player(tmp_path):
     (tmp_path / "a.html").write_text(page(FRAMED))
     (tmp_path / "player.html").write_text(page("<canvas></canvas>"))
-    assert check.bare(tmp_path) == []
+    assert check.lacking_parts(tmp_path, check.pages_of(tmp_path)) == []
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_page_with_all_its_parts_lacks_nothing_nor_does_a_player(tmp_path):
 )
 def test_a_part_that_is_missing_is_found(tmp_path, part, message):
     (tmp_path / "a.html").write_text(page(FRAMED.replace(part, "")))
-    assert check.bare(tmp_path) == [f"a.html lacks {message}"]
+    assert check.lacking_parts(tmp_path, check.pages_of(tmp_path)) == [f"a.html lacks {message}"]
 
 
 @needs_chromium

@@ -27,6 +27,8 @@ def test_pictures_are_in_the_page_and_links_lead_to_the_other_slides(tmp_path):
     text = slides.make(ROOT / "notebooks" / "datasets.ipynb", tmp_path).read_text(encoding="utf-8")
     assert len(re.findall(r'<img[^>]* src="data:', text)) == len(re.findall(r"<img[^>]* src=", text)) > 4
     assert 'href="00_play_with_labels.html#/Glossary"' in text
-    assert (
-        slides.led("[a](#A-part), [b](#/2), [c](https://e.org/#C)") == "[a](#/A-part), [b](#/2), [c](https://e.org/#C)"
+    assert slides.relink("[a](#A-part), [b](#/2), [c](https://e.org/#C)") == (
+        "[a](#/A-part), [b](#/2), [c](https://e.org/#C)"
     )
+    assert slides.relink("[answers](solutions/01_a.ipynb#B), [cards](../data/README.md)") == "answers, cards"
+    assert slides.relink("![A strip](../data/a.png)") == "![A strip](data/a.png)"

@@ -106,7 +106,7 @@ def test_two_sweeps_at_once_run_each_cell_once(notebook, cluster, tmp_path):
     folder = tmp_path / "sweep"
     cells = [{"n": n, "steps": 20, "pause": 0.02} for n in range(3)]
     both = [started(notebook, cells, folder, **way) for way in ({"scheduler": cluster[0]}, {"workers": 1})]
-    outputs = [asking.communicate(timeout=300) for asking in both]
+    outputs = [asking.communicate(timeout=120) for asking in both]
     expected = [{"parameters": {"n": n}, "steps": 20, "square": n * n} for n in range(3)]
     assert [output.strip() for output, _ in outputs] == 2 * [str(expected)], outputs
     assert set(counted(folder, "begun").values()) == {1} and len(counted(folder, "done")) == 3

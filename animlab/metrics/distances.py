@@ -198,7 +198,8 @@ def kernel_distance(
 
 
 def _cubic(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return (x @ y.T / x.shape[1] + 1) ** 3
+    table = x @ y.T / x.shape[1] + 1
+    return table * table * table  # many times faster than ** 3
 
 
 def _unbiased(x: np.ndarray) -> float:

@@ -65,22 +65,26 @@ class Page(HTMLParser):
         self.in_head = self.in_head and tag != "th"
 
 
-def bare(site: Path) -> list[str]:
+def pages_of(site: Path) -> dict[Path, Page]:
+    """Every page of the site, in the order of their names."""
+    return {path.resolve(): Page(path) for path in sorted(site.rglob("*.html")) if "_static" not in path.parts}
+
+
+def lacking_parts(site: Path, pages: dict[Path, Page]) -> list[str]:
     """What pages lack that each of them should have, a line each."""
     found = []
-    for path in sorted(path for path in site.rglob("*.html") if "_static" not in path.parts):
-        page = Page(path)
+    for path, page in pages.items():
         if "bd-main" in page.classes:
             lacking = [what for part, what in PARTS.items() if part not in page.classes]
-            lacking += ["its contents"] * (page.sections > 2 and "page-toc" not in page.classes)
+            if page.sections > 2 and "page-toc" not in page.classes:
+                lacking.append("its contents")
             lacking += ["heads over a table's columns"] * page.heads.count("")
             found += [f"{path.relative_to(site)} lacks {what}" for what in lacking]
     return found
 
 
-def dead(site: Path) -> tuple[list[str], set[str]]:
+def dead(site: Path, pages: dict[Path, Page]) -> tuple[list[str], set[str]]:
     """What leads nowhere, or would be fetched from elsewhere, a line each; and the addresses outside the site."""
-    pages = {path.resolve(): Page(path) for path in site.rglob("*.html") if "_static" not in path.parts}
     found, outside = [], set()
     for path, page in pages.items():
         for address in sorted(page.links | page.fetched):
@@ -125,10 +129,10 @@ def violations(pages: list[Path], looks: tuple = LOOKS) -> list[str]:
 
 if __name__ == "__main__":
     site = Path(sys.argv[1]).resolve()
-    found, outside = dead(site)
+    pages = pages_of(site)
+    found, outside = dead(site, pages)
     (site / "external-links.txt").write_text("".join(f"{address}\n" for address in sorted(outside)))
-    pages = sorted(path for path in site.rglob("*.html") if "_static" not in path.parts)
-    found += bare(site)
+    found += lacking_parts(site, pages)
     found += violations([path for path in pages if path != site / "index.html"])
     print(*found, sep="\n")
     print(f"{len(pages)} pages, {len(outside)} links to elsewhere (external-links.txt), {len(found)} findings")
