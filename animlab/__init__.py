@@ -4,7 +4,7 @@ Where to look:
 
 - labels, losses, presets, step: the paper's mathematics, from sampling z, d and c to the two-stage training step.
 - networks, augment: generators and discriminators, and how frames are augmented before the discriminator sees them.
-- training, callbacks, logs: the training loop, and what follows it; trainer, gan_trainer: the state between two steps.
+- training, callbacks, logs: the training loop, and what watches it; trainer, gan_trainer: the state between two steps.
 - checkpoints, storage, hub: the files of runs, saving and loading models, sharing them.
 - model, animation, timeline, inversion: a trained model, its pictures and films, the labels of a given picture.
 - plots, widgets, web: figures, players, and the page that needs no Python.

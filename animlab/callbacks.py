@@ -1,4 +1,4 @@
-"""Callbacks follow a training run: history, checkpoints, the progress bar, and those of a reader."""
+"""Callbacks follow a training run: history, checkpoints, the progress bar, and any that you write."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """export_player: a trained generator as one HTML page that plays without Python and without a network.
 
-The page draws by a WebAssembly kernel of a few kilobytes, made for the model. onnxruntime-web is about as fast, but its
-runtime takes 4.9 MB of the 6 that a page may have (tests/benchmarks/bench_onnxruntime.py, bench_page.py).
+The page draws with a WebAssembly kernel of a few kilobytes, made for the model. onnxruntime-web is about as fast, but
+its runtime takes 4.9 MB of the 6 that a page may have (tests/benchmarks/bench_onnxruntime.py, bench_page.py).
 """
 
 from __future__ import annotations

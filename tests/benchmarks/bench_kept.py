@@ -34,7 +34,7 @@ from animlab.gan_trainer import GANTrainer
 from animlab.networks import Spectral
 from animlab.trainer import Settings
 
-STEPS, PROCESSES = 25, 4
+STEPS, PROCESSES = 15, 2
 CPU = torch.device("cpu")
 
 
