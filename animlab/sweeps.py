@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import sys
 import time
@@ -212,7 +213,10 @@ def _connected(scheduler: str | None, workers: int) -> Iterator[Client]:
         return
     with (
         _nameless_script(),
-        LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster,
+        # On a slow machine a worker takes seconds to end, about which dask would warn.
+        LocalCluster(
+            n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR
+        ) as cluster,
         Client(cluster) as client,
     ):
         yield client
