@@ -38,6 +38,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -305,16 +306,22 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--answer", type=float, default=Limits.answer, help="seconds for one answer")
     parser.add_argument("--whole", type=float, default=Limits.whole, help="seconds for a whole submission")
     parser.add_argument("--gigabytes", type=float, default=Limits.memory / 1e9, help="memory of each process")
+    parser.add_argument("--workers", type=int, default=1, choices=range(1, 65), metavar="N",
+                        help="submissions graded at once; more than there are cores makes each one slower")  # fmt: skip
     given = parser.parse_args(arguments)
     limits = Limits(given.answer, given.whole, int(given.gigabytes * 1e9))
     paths = [path for path in sorted(given.submissions.rglob("*.ipynb")) if ".ipynb_checkpoints" not in path.parts]
     if not paths:
         sys.exit(f"There is no notebook in {given.submissions}.")
+
+    def graded(path: Path) -> Grade:
+        return grade(path, str(path.relative_to(given.submissions)), given.seed, limits)
+
     grades = []
-    for path in paths:
-        found = grade(path, str(path.relative_to(given.submissions)), given.seed, limits)
-        grades.append(found)
-        print(f"{found.name}: {', '.join(found.verdicts) or found.told[0]} ({found.seconds:.0f} s)", flush=True)
+    with ThreadPoolExecutor(given.workers) as pool:
+        for found in pool.map(graded, paths):
+            grades.append(found)
+            print(f"{found.name}: {', '.join(found.verdicts) or found.told[0]} ({found.seconds:.0f} s)", flush=True)
     with given.out.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([HEADS, *(found.row() for found in grades)])
     print(f"{len(grades)} submissions: {given.out}")

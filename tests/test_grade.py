@@ -121,7 +121,8 @@ def graded(tmp_path_factory):
     (folder / "handed in" / "essay.ipynb").write_text(handed_in({}))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(grade, "LESSONS", folder / "lessons")
-        grade.main([str(folder / "handed in"), "--out", str(folder / "grades.csv"), "--answer", "3", "--whole", "25"])
+        limits = ["--answer", "3", "--whole", "25", "--workers", "2"]
+        grade.main([str(folder / "handed in"), "--out", str(folder / "grades.csv"), *limits])
     with (folder / "grades.csv").open(newline="") as file:
         return {Path(row["submission"]).parts[0]: row for row in csv.DictReader(file)}
 
@@ -133,6 +134,10 @@ def test_each_kind_gets_what_it_earns(graded, kind):
     assert [row["exercise 1"], row["exercise 2"]] == verdicts, row
     assert told in row["told"] and (told or not row["told"])
     assert row["right"] == f"{verdicts.count('right')}/2"
+
+
+def test_the_table_is_in_the_order_of_the_files(graded):
+    assert list(graded) == sorted([*KINDS, "essay.ipynb"])
 
 
 def test_a_file_that_names_no_lesson_is_listed(graded):

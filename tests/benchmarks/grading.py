@@ -1,18 +1,20 @@
 """A class of forty hands in one lesson, each kind of submission among them; how each is graded, and how long it takes.
 
-Usage: python tests/benchmarks/grading.py [LESSON [EACH]]   (default: 03 5)
+Usage: python tests/benchmarks/grading.py [LESSON [EACH [WORKERS]]]   (default: 03 5 1)
 
 Eight kinds, EACH of them: the worked answers, wrong ones, nothing, errors, a file cut short, a loop without end, a hog
-of memory, and one that writes files, starts a program and ends its own process. Stops with an error where one of them
-is graded otherwise than it deserves.
+of memory, and one that writes files, starts a program and ends its own process. WORKERS of them are graded at once. Stops
+with an error where one of them is graded otherwise than it deserves.
 """
 
 from __future__ import annotations
 
 import copy
+import itertools
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -51,23 +53,27 @@ def handed_in(kind: str, lesson: nbformat.NotebookNode, worked: list[str]) -> st
     return text[: len(text) // 2] if kind == "cut short" else text
 
 
-def main(name: str = "03", each: str = "5") -> None:
+def main(name: str = "03", each: str = "5", workers: str = "1") -> None:
     (path,) = (ROOT / "notebooks").glob(f"{name}*.ipynb")
     lesson = nbformat.read(path, as_version=4)
     worked = answers(nbformat.read(path.parent / "solutions" / path.name, as_version=4))
     limits = grade.Limits(answer=30, whole=600)
     began = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        for k in range(int(each)):
-            for kind, (_, due) in FIRST.items():
-                file = Path(folder) / f"{kind}-{k}-{path.name}"
-                file.write_text(handed_in(kind, lesson, worked), encoding="utf-8")
-                found = grade.grade(file, file.name, 4242 + k, limits)
-                words = f"{', '.join(found.verdicts)}  {' | '.join(found.told)[:90]}"
-                print(f"{kind:10} {found.seconds:5.0f} s  {words}", flush=True)
-                later = "broken" if kind in ("cut short", "hostile") else "right"
-                assert found.verdicts[0] in due.split(" or ") and set(found.verdicts[1:]) == {later}, found
-    print(f"{int(each) * len(FIRST)} submissions in {(time.perf_counter() - began) / 60:.1f} minutes")
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(int(workers)) as pool:
+
+        def graded(kind: str, seed: int) -> tuple[str, grade.Grade]:
+            file = Path(folder) / f"{kind}-{seed}-{path.name}"
+            file.write_text(handed_in(kind, lesson, worked), encoding="utf-8")
+            return kind, grade.grade(file, file.name, seed, limits)
+
+        kinds, seeds = zip(*itertools.product(FIRST, range(4242, 4242 + int(each))))
+        for kind, found in pool.map(graded, kinds, seeds):
+            words = f"{', '.join(found.verdicts)}  {' | '.join(found.told)[:90]}"
+            print(f"{kind:10} {found.seconds:5.0f} s  {words}", flush=True)
+            later = "broken" if kind in ("cut short", "hostile") else "right"
+            due = FIRST[kind][1].split(" or ")
+            assert found.verdicts[0] in due and set(found.verdicts[1:]) == {later}, found
+    print(f"{len(kinds)} submissions in {(time.perf_counter() - began) / 60:.1f} minutes")
 
 
 if __name__ == "__main__":
