@@ -23,8 +23,9 @@ CARD |= {"seen": {"c1": "grows | shrinks <b>"}, "note": "It has seen no squares.
 
 # Runs what it is sent, a line of JSON [code, arguments] at a time, and answers with what was printed or went wrong.
 WORKER = """
-import contextlib, io, json, sys, traceback
+import contextlib, io, json, sys, time, traceback
 import animlab
+time.sleep = lambda seconds: None  # the hub's library waits 23 seconds in all between its attempts
 answers = sys.stdout
 for line in sys.stdin:
     code, arguments = json.loads(line)
