@@ -14,8 +14,7 @@ from .checks import check_frames, instance
 from .frames import to_tensor, to_uint8
 from .labels import Labels, LabelSpace
 from .networks import Network
-
-BATCH = 256  # pictures drawn or read at once: bounds memory at no cost in speed
+from .networks.common import AT_ONCE
 
 
 @dataclass
@@ -96,7 +95,7 @@ class Model:
         if sizes != (self.space.n_z, self.space.n_d, self.space.n_c):
             raise ValueError(f"This model draws labels of {self.space}, got (n_z, n_d, n_c) = {sizes}.")
         device = next(self.generator.parameters()).device
-        batches = [labels[i : i + BATCH].to(device) for i in range(0, len(labels), BATCH)]
+        batches = [labels[i : i + AT_ONCE].to(device) for i in range(0, len(labels), AT_ONCE)]
         return np.concatenate([to_uint8(self.generator(batch)) for batch in batches])
 
     def animate(
@@ -184,8 +183,8 @@ class Model:
         training, parts = self.discriminator.training, []
         self.discriminator.eval()
         try:
-            for i in range(0, len(frames), BATCH):
-                logit, d_logits, c = self.discriminator(to_tensor(frames[i : i + BATCH], device))
+            for i in range(0, len(frames), AT_ONCE):
+                logit, d_logits, c = self.discriminator(to_tensor(frames[i : i + AT_ONCE], device))
                 parts.append((logit.sigmoid()[:, 0], d_logits.softmax(dim=1), c))
         finally:
             self.discriminator.train(training)

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 from hypothesis import given
@@ -65,11 +67,14 @@ def odd_like(good: Any) -> st.SearchStrategy[Any]:
 
 @pytest.fixture(scope="module", autouse=True)
 def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Names that are odd become files here."""
+    """Names that are odd become files here, and what wants all the memory there is gets a MemoryError."""
+    allowed = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (psutil.Process().memory_info().data + MEMORY, allowed[1]))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("elsewhere"))
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
         yield
+    resource.setrlimit(resource.RLIMIT_DATA, allowed)
 
 
 CLIPS = animlab.load_dataset("shapes-synthetic", progress=False)
@@ -231,9 +236,10 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "sweep_grid": (plots.sweep_grid, {"model": MODEL, "alt": "frames", "d": 0, "seed": 0, "columns": 2, "title": ""}),
 }
 # How often or how much: more than this is right and would take all day.
-MOST = dict.fromkeys(["steps", "pairs", "labels", "count", "length", "columns", "subsets", "frames", "seconds"], 12) | {
-    "width": 0.3
-}
+MOST = dict.fromkeys(
+    ["steps", "pairs", "labels", "count", "samples", "length", "columns", "subsets", "frames", "seconds"], 12
+) | {"width": 0.3}
+MEMORY = 4_000_000_000  # bytes, beside what the process has: one call must not take the machine's
 
 
 def too_much(name: str, value: Any) -> bool:

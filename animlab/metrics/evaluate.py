@@ -10,9 +10,9 @@ import torch
 
 from ..checks import offers, seed_of, whole
 from ..datasets.clips import Clips
-from ..model import BATCH, Model
+from ..model import Model
 from .distances import Statistics, frechet_distance, inception_score, kernel_distance, precision_recall
-from .features import Features, Rows, features_of
+from .features import BATCH, Features, Rows, features_of
 
 SUBSETS, SUBSET_SIZE, SPLITS = 50, 1000, 10
 

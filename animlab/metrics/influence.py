@@ -13,6 +13,7 @@ from ..checks import check_frames, instance, kind, seed_of, whole
 from ..frames import to_tensor
 from ..labels import Labels, LabelSpace
 from ..networks import Network
+from ..networks.common import drawn
 
 BLOCK = 4
 TOP_SHARE = 0.1
@@ -96,12 +97,9 @@ def label_influence(generator: Network, pairs: int = 256, seed: int = 0) -> dict
     space = generator.space
     rng = torch.Generator().manual_seed(seed_of(seed))
     base, other = space.sample(pairs, rng), space.sample(pairs, rng)
-    was_training = generator.training
-    generator.eval()
-    device = next(generator.parameters()).device
 
     def draw(labels: Labels) -> Tensor:
-        return generator(labels.to(device)).float().cpu()
+        return drawn(generator, labels).cpu()
 
     found = {}
     for j in range(space.n_c):
@@ -113,7 +111,6 @@ def label_influence(generator: Network, pairs: int = 256, seed: int = 0) -> dict
         found["d"] = influence(still, draw(Labels(base.z, _another_d(base.d, space, rng), base.c)))
     if space.n_z > 0:
         found["z"] = influence(still, draw(Labels(other.z, base.d, base.c)))
-    generator.train(was_training)
     return found
 
 

@@ -16,6 +16,7 @@ from sklearn.svm import LinearSVC
 from ..checks import check_frames, instance, seed_of, whole
 from ..labels import Labels
 from ..networks import Network
+from ..networks.common import drawn
 
 BINS = 20  # of a continuous variable, for mutual information
 KINDS = 20  # a factor of whole numbers with at most so many values is a class, not a quantity
@@ -276,16 +277,13 @@ def settling(generator: Network, labels: int = 64, steps: int = 5, seed: int = 0
     instance("settling takes a generator, such as model.generator", generator, Network)
     space = generator.space
     base = space.sample(labels, torch.Generator().manual_seed(seed_of(seed)))
-    device = next(generator.parameters()).device
-    was_training = generator.training
-    generator.eval()
 
     def way(j: int, start: float, stop: float) -> float:
         pictures = []
         for value in torch.linspace(start, stop, steps + 1):
             c = base.c.clone()
             c[:, j] = value
-            pictures.append(generator(Labels(base.z, base.d, c).to(device)).float())
+            pictures.append(drawn(generator, Labels(base.z, base.d, c)))
         return sum((after - before).abs().mean().item() for before, after in pairwise(pictures))
 
     found = {}
@@ -293,7 +291,6 @@ def settling(generator: Network, labels: int = 64, steps: int = 5, seed: int = 0
         inside = way(j, 0.0, 1.0)
         outside = (way(j, 1.0, 2.0) + way(j, 0.0, -1.0)) / 2
         found[f"c{j}"] = outside / inside if inside > 0 else float("nan")
-    generator.train(was_training)
     return found
 
 

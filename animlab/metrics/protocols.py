@@ -261,6 +261,7 @@ def animation_protocol(
         ValueError: A number is out of range, or no clip is long enough.
         TypeError: These are not a Model and Clips.
     """
+    samples = whole("samples", samples, 0)
     protocol = AnimationProtocol(clips, features, real_frames, seed, progress)
     drawn = random_sweeps(model, length, max(count, samples), seed)
     return {

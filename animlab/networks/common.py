@@ -12,6 +12,7 @@ from ..labels import Labels, LabelSpace
 
 WIDTHS = 0.001, 100.0  # below, every layer has its least size; above, no machine has the memory
 MOST_CHANNELS = 1000  # of a frame
+AT_ONCE = 32  # pictures drawn or read: of more, a layer's outputs no longer fit into a processor's caches
 LEAK = 0.2  # slope of every leaky ReLU for negative inputs; the paper gives none, this is DCGAN's
 
 
@@ -96,3 +97,23 @@ def split_heads(heads: Tensor, space: LabelSpace, centre_c: bool) -> tuple[Tenso
     """
     logit, d_logits, c_hat = heads.split([1, space.n_d, space.n_c], dim=1)
     return logit, d_logits, (c_hat + 1) / 2 if centre_c else c_hat
+
+
+@torch.no_grad()
+def drawn(generator: Network, labels: Labels) -> Tensor:
+    """The pictures of labels, drawn in evaluation mode, AT_ONCE of them at a time.
+
+    Args:
+        generator: G.
+        labels: N labels.
+
+    Returns:
+        (N, channels, 64, 64) float32, on the generator's device.
+    """
+    device, was_training = next(generator.parameters()).device, generator.training
+    generator.eval()
+    try:
+        parts = [labels[i : i + AT_ONCE].to(device) for i in range(0, len(labels), AT_ONCE)]
+        return torch.cat([generator(part).float() for part in parts])
+    finally:
+        generator.train(was_training)

@@ -3,8 +3,8 @@
 Usage: python tests/benchmarks/grading.py [LESSON [EACH [WORKERS]]]   (default: 03 5 1)
 
 Eight kinds, EACH of them: the worked answers, wrong ones, nothing, errors, a file cut short, a loop without end, a hog
-of memory, and one that writes files, starts a program and ends its own process. WORKERS of them are graded at once. Stops
-with an error where one of them is graded otherwise than it deserves.
+of memory, and one that writes files, starts a program and ends its own process. WORKERS of them are graded at once.
+Stops with an error where one of them is graded otherwise than it deserves.
 """
 
 from __future__ import annotations
