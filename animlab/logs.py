@@ -32,7 +32,8 @@ class TensorBoard(Callback):
             from torch.utils.tensorboard import SummaryWriter
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError("TensorBoard logs need the package: pip install tensorboard") from error
-        self.writer, self.every = SummaryWriter(str(Path(folder).expanduser())), whole("every", every, 1)
+        self.every = whole("every", every, 1)
+        self.writer = SummaryWriter(str(Path(folder).expanduser()))
 
     def on_step(self, record: Record) -> None:
         if record.step % self.every == 0:
@@ -47,4 +48,4 @@ class TensorBoard(Callback):
 
     def on_end(self, record: Record) -> None:
         self.on_sample(record)
-        self.writer.flush()
+        self.writer.close()  # ends its thread; should the same callback serve another run, it opens a new file

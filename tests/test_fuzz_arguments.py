@@ -162,7 +162,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "Timeline.from_json": (animlab.Timeline.from_json, {"text": TIMELINE.to_json()}),
     "Timeline.load": (animlab.Timeline.load, {"path": "a.json"}),
     "Timeline.save": (TIMELINE.save, {"path": "a.json"}),
-    "TensorBoard": (animlab.TensorBoard, {"folder": "board", "every": 10}),
+    "TensorBoard": (lambda **given: animlab.TensorBoard(**given).writer.close(), {"folder": "board", "every": 10}),
     "evaluate": (
         metrics.evaluate,
         {"model": MODEL, "clips": CLIPS, "frames": 20, "features": "auto", "seed": 0, "progress": False},

@@ -1,6 +1,7 @@
 """What TensorBoard reads back from a log is what the run gave."""
 
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -43,3 +44,20 @@ def test_without_tensorboard_one_sentence_says_how_to_get_it(tmp_path, monkeypat
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(ModuleNotFoundError, match="need the package: pip install tensorboard"):
         animlab.TensorBoard(tmp_path)
+
+
+def test_what_is_refused_opens_no_log(tmp_path):
+    with pytest.raises(ValueError, match=r"^every must be a whole number of at least 1, got 0\.$"):
+        animlab.TensorBoard(tmp_path / "log", every=0)
+    assert not (tmp_path / "log").exists()
+
+
+def test_one_callback_serves_two_runs(clips, tmp_path):
+    board, before = animlab.TensorBoard(tmp_path / "log", every=1), threading.active_count()
+    for steps in (2, 3):
+        options = {"width": 0.1, "progress": False, "callbacks": [board]}
+        animlab.fit(clips, animlab.LabelSpace(2, 3, 2), animlab.Preset(batch=8), steps, **options)
+        assert threading.active_count() < before  # the log's own has ended
+    log = EventAccumulator(str(tmp_path / "log"))
+    log.Reload()
+    assert [event.step for event in log.Scalars("losses/d_loss")] == [1, 2, 1, 2, 3]

@@ -11,7 +11,9 @@ from ..checks import flag, instance, real, whole
 from ..labels import Labels, LabelSpace
 
 WIDTHS = 0.001, 100.0  # below, every layer has its least size; above, no machine has the memory
+FACTOR = "width, the factor on the networks' channels,"
 MOST_CHANNELS = 1000  # of a frame
+MOST_IN_A_LAYER = 100_000  # channels, at width 1
 AT_ONCE = 32  # pictures drawn or read: of more, a layer's outputs no longer fit into a processor's caches
 LEAK = 0.2  # slope of every leaky ReLU for negative inputs; the paper gives none, this is DCGAN's
 
@@ -52,7 +54,7 @@ def checked(config: dict[str, Any]) -> dict[str, Any]:
     """A network's config in plain Python types, which JSON can store; ValueError for values out of range."""
     config = dict(config)
     if "width" in config:
-        config["width"] = real("width, the factor on the networks' channels,", config["width"], *WIDTHS)
+        config["width"] = real(FACTOR, config["width"], *WIDTHS)
     if "centre_c" in config:
         config["centre_c"] = flag("centre_c", config["centre_c"])
     return config
@@ -67,7 +69,11 @@ def scaled(width: float, channels: int) -> int:
 
     Returns:
         width · channels, rounded, at least 4.
+
+    Raises:
+        ValueError: width is not from 0.001 to 100, or channels not from 1 to 100,000.
     """
+    width, channels = real(FACTOR, width, *WIDTHS), whole("channels", channels, 1, MOST_IN_A_LAYER)
     return max(4, round(channels * width))
 
 
