@@ -38,12 +38,8 @@ LONGEST = (
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
-    """A worker a core, and one more, since they wait a fifth of their time for kernels, browsers and each other.
-
-    Where others share the machine, as in CI, it has no time to spare. Each takes up to 4 GB with what it starts.
-    """
-    workers = (os.cpu_count() or 1) + ("CI" not in os.environ)
-    return max(1, min(workers, psutil.virtual_memory().available // 4_000_000_000))
+    """A worker a core, as far as the memory goes: with a notebook's kernel or a browser each takes up to 4 GB."""
+    return max(1, min(os.cpu_count() or 1, psutil.virtual_memory().available // 4_000_000_000))
 
 
 @pytest.fixture

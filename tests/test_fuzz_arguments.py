@@ -84,6 +84,7 @@ FRAMES = np.asarray(CLIPS.frames[:8])
 CODES, FACTORS = np.random.default_rng(0).random((40, 2)), np.arange(80).reshape(40, 2) % 3
 FEATURES = np.random.default_rng(1).random((30, 4))
 NETWORK = metrics.load_features("animlab", progress=False)
+PROTOCOL = metrics.AnimationProtocol(CLIPS, NETWORK, 40)
 HISTORY = dict.fromkeys(["d_loss", "g_loss", "lambda_d", "lambda_c"], np.ones(3))
 TIMELINE = animlab.Timeline(SPACE, 2.0).with_key(0, SPACE.still(d=0)).with_key(1.5, SPACE.still(d=1))
 FAST = {"progress": False, "device": "cpu"}
@@ -185,6 +186,8 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
         metrics.AnimationProtocol,
         {"clips": CLIPS, "features": "auto", "real_frames": 40, "seed": 0, "progress": False},
     ),
+    "AnimationProtocol.real": (PROTOCOL.real, {"length": 2, "count": 2, "samples": 2}),
+    "AnimationProtocol.noise": (PROTOCOL.noise, {"length": 2, "count": 2, "samples": 2}),
     "load_features": (
         metrics.load_features,
         {"name": "animlab", "weights": None, "device": "cpu", "progress": False},

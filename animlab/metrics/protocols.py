@@ -178,8 +178,9 @@ class AnimationProtocol:
             samples: number of windows that fd is computed from, `count` if that is more.
 
         Raises:
-            ValueError: No clip is long enough, or no other recording is.
+            ValueError: A number is out of range, no clip is long enough, or no other recording is.
         """
+        count, samples = whole("count", count, 1), whole("samples", samples, 0)
         many, takes = windows(self.clips, length, max(count, samples), np.random.default_rng(self.seed))
         return self.score(many[:count], takes[:count], many)
 
@@ -190,7 +191,11 @@ class AnimationProtocol:
             length: frames in an animation, at least 2.
             count: number of animations to match.
             samples: number of animations that fd is computed from, `count` if that is more.
+
+        Raises:
+            ValueError: A number is out of range.
         """
+        length, count, samples = whole("length", length, 2), whole("count", count, 1), whole("samples", samples, 0)
         shape = (max(count, samples), length, *self.clips.frames.shape[1:])
         many = np.random.default_rng(self.seed).integers(0, 256, shape, dtype=np.uint8)
         return self.score(many[:count], samples=many)

@@ -1,9 +1,10 @@
-"""What each part of `modern` is worth alone: one thing is changed at a time, on the real actions, over three seeds.
+"""What each part of `modern` is worth alone: one thing is changed at a time, on the published shapes, over three seeds.
 
     python tests/benchmarks/modern_ablations.py --out runs/ablations            # hours; goes on where it was
     python tests/benchmarks/modern_ablations.py --out runs/ablations --seeds 1  # the first seed of each
 
-The networks are a quarter as wide as usual, so that one core can train all of it. Every run sees as many frames; only
+The networks are a quarter as wide as usual, so that one core can train all of it; at that width the actions take longer
+than this to become people, the shapes do not. Every run sees as many frames; only
 `stable`, the paper's networks with their own batch, gets the processor time that `modern` took with the same seed. The
 running average of G is judged, and for "no running average" the newest G of the very same runs. Writes
 `data/recipes/modern-ablations.json`, a row a run, and `modern-ablations.jpg`: a row of random labels for each change.
@@ -32,8 +33,9 @@ from animlab.presets import PRESETS, Preset
 
 ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "data" / "recipes"
-WIDTH, STEPS, COLUMNS = 0.25, 1500, 16
-MODERN, N_Z = PRESETS["modern"], 4
+WIDTH, STEPS, COLUMNS = 0.25, 1000, 16
+MODERN, N_Z = PRESETS["modern"], 2
+DATA = "shapes"
 
 # change: (preset, n_z)
 CHANGES: dict[str, tuple[Preset, int]] = {
@@ -44,7 +46,7 @@ CHANGES: dict[str, tuple[Preset, int]] = {
     "label heads see the frames themselves": (replace(MODERN, label_view="plain"), N_Z),
     "no stillness term": (replace(MODERN, lambda_still=0.0), N_Z),
     "a tenth of the stillness term": (replace(MODERN, lambda_still=0.04), N_Z),
-    "n_z 1": (MODERN, 1),
+    "n_z 8": (MODERN, 8),
     "λ_c 1": (replace(MODERN, lambda_c=1.0), N_Z),
     "`stable`, for the same time": (PRESETS["stable"], N_Z),
 }
@@ -59,7 +61,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     args.out.mkdir(parents=True, exist_ok=True)
-    clips = animlab.load_dataset("actions")
+    clips = animlab.load_dataset(DATA)
     judge = Judge(clips)
     runs = [(seed, change) for seed in range(args.seeds) for change in CHANGES]
     part, parts = map(int, args.part.split("/"))
@@ -131,7 +133,7 @@ def draw(model: animlab.Model, path: Path) -> None:
 def write(rows: list[dict[str, object]], out: Path) -> None:
     about = {
         "made by": "tests/benchmarks/modern_ablations.py",
-        "data": "actions",
+        "data": DATA,
         "width": WIDTH,
         "FD": f"on EfficientNet-Lite0, {SAMPLES:,} samples against as many real frames",
         "influence": "[strength, focus] of each label over 256 random ones",
