@@ -122,6 +122,7 @@ def test_where_the_disk_takes_no_more_the_old_files_stay(tmp_path):
      ("echo 'out: No space left on device' >&2; exit 1", "No space left on device"), ("kill -9 $$", "ended with -9")],
 )  # fmt: skip
 def test_a_writer_that_fails_in_silence_is_noticed(tmp_path, monkeypatch, script, says):
+    monkeypatch.chdir(tmp_path)  # the last script writes where the last argument says, which is once "-"
     (tmp_path / "ffmpeg").write_text(f"#!/bin/sh\n{script}\n")
     (tmp_path / "ffmpeg").chmod(0o755)
     monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", lambda: str(tmp_path / "ffmpeg"))
