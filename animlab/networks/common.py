@@ -14,7 +14,7 @@ WIDTHS = 0.001, 100.0  # below, every layer has its least size; above, no machin
 FACTOR = "width, the factor on the networks' channels,"
 MOST_CHANNELS = 1000  # of a frame
 MOST_IN_A_LAYER = 100_000  # channels, at width 1
-AT_ONCE = 32  # pictures drawn or read: of more, a layer's outputs no longer fit into a processor's caches
+AT_ONCE = 16  # pictures drawn or read: of more, a layer's outputs no longer fit into a processor's caches
 LEAK = 0.2  # slope of every leaky ReLU for negative inputs; the paper gives none, this is DCGAN's
 
 
