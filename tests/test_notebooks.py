@@ -37,9 +37,12 @@ PARAMETERS = {
     "06_metrics": {
         "dataset": "actions-synthetic", "animations": 4, "samples": 100, "redraw_steps": 4, "seed": 1,
     },
-    "07_comparisons": {"ground": "moving-mnist", "seconds": 3, "width": 0.1, "seed": 1},
+    "07_comparisons": {"ground": "moving-mnist", "seconds": 1, "width": 0.1, "seed": 1},
     "08_computation": {"frames": 32, "sizes": [64, 128], "gpu": 16},
-    "09_beyond_the_paper": {"dataset": "shapes-synthetic", "seconds": 2, "game_steps": 20, "seeds": 1, "seed": 1},
+    "09_beyond_the_paper": {
+        "weights": "pretrained/shapes", "dataset": "shapes-synthetic", "seconds": 1, "game_steps": 20, "seeds": 1,
+        "seed": 1,
+    },
     "10_your_own_clip": {"n_d": 1, "n_c": 3, "n_z": 2, "steps": 8, "width": 0.1, "seed": 1},
     "datasets": {"names": ["moving-mnist", "actions"], "seed": 1},
 }  # fmt: skip

@@ -1,4 +1,8 @@
-"""Measures of pictures, sets of pictures, animations and labels; each docstring gives the definition and its source."""
+"""Measures of pictures, sets of pictures, animations and labels; each docstring gives the definition and its source.
+
+What needs scikit-learn, scikit-image or scipy.stats imports it when it is called: together they take half a second,
+and most lessons measure with none of them.
+"""
 
 from .clip_features import clip_features
 from .distances import (

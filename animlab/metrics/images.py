@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from ..checks import check_frames
 
@@ -32,6 +31,8 @@ def psnr(clip: np.ndarray, truth: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: These are not two clips of one shape.
     """
+    from skimage.metrics import peak_signal_noise_ratio
+
     _check(clip, truth)
     with np.errstate(divide="ignore"):  # identical frames: inf is the correct result
         return np.array([peak_signal_noise_ratio(b, a, data_range=PEAK) for a, b in zip(clip, truth)], dtype=float)
@@ -60,6 +61,8 @@ def ssim(clip: np.ndarray, truth: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: These are not two clips of one shape, or the frames are too small.
     """
+    from skimage.metrics import structural_similarity
+
     _check(clip, truth)
     if min(clip.shape[1:3]) < WINDOW:
         raise ValueError(f"SSIM needs frames of at least {WINDOW}×{WINDOW} pixels, got {clip.shape}.")

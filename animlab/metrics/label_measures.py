@@ -8,10 +8,6 @@ from itertools import pairwise
 import numpy as np
 import torch
 from scipy.spatial.distance import pdist
-from scipy.stats import spearmanr
-from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
-from sklearn.metrics import adjusted_rand_score, mutual_info_score, normalized_mutual_info_score
-from sklearn.svm import LinearSVC
 
 from ..checks import check_frames, instance, seed_of, whole
 from ..labels import Labels
@@ -84,6 +80,8 @@ def monotonicity(frames: np.ndarray) -> float:
     Raises:
         ValueError: These are not such frames.
     """
+    from scipy.stats import spearmanr
+
     _check_sweep(frames)
     places = np.arange(len(frames), dtype=float)[:, None]
     unlike = pdist(frames.reshape(len(frames), -1).astype(np.float64))
@@ -122,6 +120,8 @@ def agreement(d: np.ndarray, truth: np.ndarray) -> Agreement:
     Raises:
         ValueError: The two differ in shape, are empty, or hold other values.
     """
+    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
     d, truth = np.asarray(d), np.asarray(truth)
     if d.shape != truth.shape or d.ndim != 1 or not d.size:
         raise ValueError(f"agreement compares two rows of labels (N,), N at least 1, got {d.shape} and {truth.shape}.")
@@ -150,6 +150,8 @@ def mig(codes: np.ndarray, factors: np.ndarray) -> float:
     Raises:
         ValueError: The tables differ in N, are not finite, or no factor changes.
     """
+    from sklearn.metrics import mutual_info_score
+
     codes, factors = _checked(codes, factors)
     binned = [_binned(code) for code in codes.T]
     gaps = []
@@ -201,6 +203,8 @@ def dci(codes: np.ndarray, factors: np.ndarray, seed: int = 0) -> DCI:
     Raises:
         ValueError: The tables differ in N, have fewer than 20 rows, are not finite, or no factor changes.
     """
+    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+
     codes, factors = _checked(codes, factors)
     if len(codes) < 20:
         raise ValueError(f"dci needs at least 20 rows, got {len(codes)}.")
@@ -342,6 +346,8 @@ def _concentration(rows: np.ndarray) -> np.ndarray:
 
 def _line(code: np.ndarray, factor: np.ndarray) -> float:
     """How well one code alone predicts a factor, 0 to 1."""
+    from sklearn.svm import LinearSVC
+
     if code.std() == 0:
         return 0.0
     if not _is_kind(factor):

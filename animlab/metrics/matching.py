@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import mannwhitneyu
 
 from ..checks import check_frames, instance, whole
 from ..datasets import Clips
@@ -181,6 +180,8 @@ def copying(
     Raises:
         ValueError: The frames are not of the training's size, or `takes` are not M.
     """
+    from scipy.stats import mannwhitneyu
+
     matcher = train if isinstance(train, Matcher) else Matcher(train)
     mine = np.sqrt(nearest_frames(samples, matcher)[1])
     real = np.sqrt(nearest_frames(held_out, matcher, takes)[1])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import rankdata
 
 
 def following(read: np.ndarray, factor: np.ndarray, clips: np.ndarray) -> np.ndarray:
@@ -82,6 +81,8 @@ def _cosine(a: np.ndarray, b: np.ndarray) -> float:
 
 def _spearman(read: np.ndarray, factor: np.ndarray) -> np.ndarray:
     """Pearson's correlation of the ranks, (n,)."""
+    from scipy.stats import rankdata
+
     a, b = rankdata(read, axis=0), rankdata(factor)[:, None]
     a, b = a - a.mean(axis=0), b - b.mean()
     scale = np.sqrt((a * a).sum(axis=0) * (b * b).sum())

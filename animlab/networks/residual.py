@@ -141,6 +141,7 @@ def convolution(before: int, after: int, size: int, gain: float = 1.0, stride: i
         stride: 1 keeps the size, 2 halves it.
     """
     layer = nn.Conv2d(before, after, size, stride, (size - 1) // 2)
-    nn.init.normal_(layer.weight, 0.0, gain / math.sqrt(before * size * size))
+    if not layer.weight.is_meta:  # where PyTorch would import its compiler for it, which takes a second
+        nn.init.normal_(layer.weight, 0.0, gain / math.sqrt(before * size * size))
     nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
     return layer
