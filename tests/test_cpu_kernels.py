@@ -114,6 +114,61 @@ def test_networks_err_no_more_than_autocasts_do(norm, rng):
         assert ours < 1.1 * autocasts + 0.002, name
 
 
+LAYERS = {
+    "the papers' own": nn.Conv2d(8, 6, 4, 2, 1),
+    "the papers' own, transposed": nn.ConvTranspose2d(8, 6, 4, 2, 1),
+    "kernel 3": nn.Conv2d(8, 6, 3, 1, 1),
+    "kernel 1": nn.Conv2d(8, 6, 1),
+    "stride 1": nn.Conv2d(8, 6, 4, 1, 1),
+    "padding 2": nn.Conv2d(8, 6, 4, 2, 2),
+    "groups": nn.Conv2d(8, 6, 4, 2, 1, groups=2),
+    "dilation": nn.Conv2d(8, 6, 4, 2, 1, dilation=2),
+    "reflected edge": nn.Conv2d(8, 6, 4, 2, 1, padding_mode="reflect"),
+    "padded to the same size": nn.Conv2d(8, 6, 3, padding="same"),
+    "no bias": nn.Conv2d(8, 6, 4, 2, 1, bias=False),
+    "transposed, kernel 2": nn.ConvTranspose2d(8, 6, 2, 2),
+    "transposed, output padding": nn.ConvTranspose2d(8, 6, 4, 2, 1, output_padding=1),
+    "transposed, groups": nn.ConvTranspose2d(8, 6, 4, 2, 1, groups=2),
+    "transposed, no bias": nn.ConvTranspose2d(8, 6, 4, 2, 1, bias=False),
+    "flat": nn.Flatten(),
+    "flat from the third dimension on": nn.Flatten(2),
+    "flat from the first": nn.Flatten(0, 1),
+}
+
+
+def made_fast(layer: nn.Module) -> nn.Module:
+    net = nn.ModuleList([copy.deepcopy(layer), nn.Linear(1, 1)])  # which has something for Adam
+    fast.use_fused_layers(net, 1e-3, (0.5, 0.999))
+    return net[0]
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_of_any_other_kind_stays_what_it_is(name, rng):
+    """In networks of somebody's own: the same values, the same gradients but for the rounding."""
+    plain = LAYERS[name]
+    quick = made_fast(plain)
+    assert (type(quick) is not type(plain)) == (name.startswith("the papers' own") or name == "flat")
+    found = []
+    for layer in (plain, quick):
+        x = torch.randn(3, 8, 12, 12, generator=torch.Generator().manual_seed(0)).bfloat16()
+        x = x.to(memory_format=torch.channels_last).requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16):
+            y = layer(x)
+        found.append([y.detach().float(), *(g.float() for g in gradients(y.float(), x, *layer.parameters()))])
+    for mine, its in zip(*found, strict=True):
+        torch.testing.assert_close(mine, its, rtol=0.02, atol=0.02 * float(its.abs().max()))
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (4, 6, 5)])
+def test_what_is_no_batch_of_pictures_is_flattened_too(shape, rng):
+    quick = made_fast(nn.Flatten())
+    x = torch.randn(shape, generator=rng).bfloat16().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        y = quick(x)
+    (mine,) = gradients(y, x)
+    assert torch.equal(y, x.flatten(1)) and torch.equal(mine, gradients(x.flatten(1), x)[0])
+
+
 def test_power_iterations_are_the_plain_ones(rng):
     plain = networks.Spectral(nn.Linear(400, 300))
     quick = copy.deepcopy(plain)
@@ -187,10 +242,11 @@ def start(preset: animlab.Preset, precision: str, count: int = 1) -> GANTrainer:
     return GANTrainer(frames, SPACE, preset, Settings(precision=precision), 0.1, Processes(count, 0, CPU))
 
 
-@pytest.mark.parametrize("name", sorted(name for name, preset in PRESETS.items() if preset.gamma == 0))
+@pytest.mark.parametrize("name", sorted(PRESETS))
 def test_a_run_is_what_it_was(name):
-    """Some steps of the fast layers beside as many of the plain ones under the same autocast."""
-    quick, plain = start(PRESETS[name], "bf16"), start(PRESETS[name], "fp32")
+    """Some steps of the fast layers beside as many of the plain ones under the same autocast, without penalties."""
+    preset = replace(PRESETS[name], gamma=0.0)
+    quick, plain = start(preset, "bf16"), start(preset, "fp32")
     plain.settings = Settings(precision="bf16")  # plain layers and PyTorch's Adam, under autocast
     assert isinstance(quick.d_optimizer, fast.Adam) and not isinstance(plain.d_optimizer, fast.Adam)
     for _ in range(4):

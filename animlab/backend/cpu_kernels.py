@@ -1,8 +1,8 @@
 """The layers of both networks in the form that a CPU with bf16 arithmetic runs fastest: same results, up to rounding.
 
 `use_fused_layers` gives the layers of a network another forward, which they use when they train under autocast;
-everywhere else, and in everything else, the state dict included, they stay as they were. What is lost without it, on
-the paper's networks:
+everywhere else, and in everything else, the state dict included, they stay as they were. Convolutions of another shape
+than the paper's (kernel 4, stride 2, padding 1) stay as they are. What is lost without it, on the paper's networks:
 
 - pictures have 3 channels, and oneDNN writes those at a tenth of its rate: `to_few` makes them from 12;
 - PyTorch takes longer for the bias gradient of a transposed convolution than for the rest of the layer's backward;
@@ -43,9 +43,20 @@ def use_fused_layers(net: nn.Module, lr: float, betas: tuple[float, float]) -> A
         The optimiser that such a network needs.
     """
     for module in net.modules():
-        if not isinstance(module, nn.Linear) or module.weight.numel() >= LARGE:
-            module.__class__ = FAST.get(type(module), type(module))  # same parameters and buffers, another forward
+        if _has_a_fast_form(module):
+            module.__class__ = FAST[type(module)]  # same parameters and buffers, another forward
     return Adam(net, lr, betas)
+
+
+def _has_a_fast_form(layer: nn.Module) -> bool:
+    """Whether a layer is one of those below: networks may also hold others of the same class."""
+    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+        shape = layer.kernel_size, layer.stride, layer.padding, layer.dilation, layer.output_padding
+        plain = layer.groups == 1 and layer.padding_mode == "zeros" and layer.bias is not None
+        return type(layer) in FAST and plain and shape == ((4, 4), (2, 2), (1, 1), (1, 1), (0, 0))
+    if isinstance(layer, nn.Flatten) and (layer.start_dim, layer.end_dim) != (1, -1):
+        return False
+    return type(layer) in FAST and (not isinstance(layer, nn.Linear) or layer.weight.numel() >= LARGE)
 
 
 class Conv2d(nn.Conv2d):
@@ -122,7 +133,7 @@ class Flatten(nn.Flatten):
     """A flatten layer whose gradient comes out channels-last in bf16 training."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return _Flattened.apply(x) if _training_in_bf16(x) else super().forward(x)
+        return _Flattened.apply(x) if _training_in_bf16(x) and x.ndim == 4 else super().forward(x)
 
 
 class _Flattened(torch.autograd.Function):
