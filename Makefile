@@ -44,7 +44,7 @@ test: $(INSTALLED)  ## run every test: units, notebooks, a real browser
 
 # FUZZ=20000 takes ten times as long.
 FUZZ ?= 2000
-fuzz: $(INSTALLED)  ## try thousands of odd arguments and damaged files, other ones each time; more than half an hour on two cores
+fuzz: $(INSTALLED)  ## try thousands of odd arguments and damaged files, different ones each time; more than half an hour on two cores
 	ANIMLAB_FUZZ=$(FUZZ) $(BIN)/python -m pytest -n auto --dist worksteal tests/test_fuzz.py tests/test_fuzz_arguments.py
 
 demo: $(INSTALLED)  ## draw runs/demo.gif and runs/demo.png (a filmstrip) with the shipped weights

@@ -9,7 +9,7 @@ import struct
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from .checks import check_frames, real, whole
+from .checks import check_frames, path_of, real, shown, whole
 
 MOVIE_WIDTH = 256  # pixels; most players show a 64-pixel movie as small as a stamp
 GAP = 2  # white pixels between the frames of a filmstrip
@@ -58,11 +58,12 @@ def save_animation(clip: np.ndarray, path: str | os.PathLike[str], fps: float = 
         fps: frames per second, 0.1 to 50, for an .mp4 up to 240; without effect on a filmstrip.
 
     Raises:
-        ValueError: The suffix is another one, or shape, size or fps are out of range.
+        ValueError: The suffix is another one, shape, size or fps are out of range, or no file can be named `path`.
+        TypeError: `path` is neither a string nor a Path.
         OSError: The disk is full, or the folder is not writable.
         RuntimeError: ffmpeg is missing.
     """
-    clip, path = _checked(clip), Path(path).expanduser()
+    clip, path = _checked(clip), path_of("path", path)
     kind = path.suffix.lower()
     if kind != ".png" and kind not in FASTEST:
         raise ValueError(
@@ -168,6 +169,8 @@ def filmstrip(clips: np.ndarray | Sequence[np.ndarray], gap: int = GAP) -> np.nd
         ValueError: These are not clips, or not of one frame size.
     """
     gap = whole("gap", gap, 0, MOST_GAP)
+    if not isinstance(clips, Iterable):
+        raise ValueError(f"A filmstrip needs a clip or a list of clips, got {shown(clips)}.")
     if isinstance(clips, np.ndarray) and clips.ndim < 5:
         clips = [clips]
     rows = [_checked(clip) for clip in clips]
@@ -195,7 +198,8 @@ def to_png(frame: np.ndarray) -> bytes:
 
 
 def _checked(clip: np.ndarray) -> np.ndarray:
-    clip = np.asarray(clip)
+    with suppress(TypeError, ValueError, RuntimeError):  # what makes no array is refused as it is
+        clip = np.asarray(clip)
     check_frames("A clip", clip)
     return clip
 

@@ -2,7 +2,7 @@
 
 There is one format for everything. "generator.…" (the weights to play with) and "discriminator.…" make a model; a run
 in progress adds "training.…": the raw generator, the moments of both optimisers and the random state, so that it can
-resume exactly.
+resume exactly, and a sketch of its frames, so that it does not go on with others.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from .checks import shown
+from .checks import path_of, shown
 from .datasets.files import MISSING, unsuited
 
 FILE = "model.safetensors"
@@ -67,11 +67,12 @@ def file_of(path: str | Path) -> Path:
         path: a folder or a .safetensors file; `~` is the home folder.
 
     Raises:
-        ValueError: The path is empty.
+        ValueError: The path is empty, or no file can have such a name.
+        TypeError: The path is neither a string nor a Path.
     """
     if not str(path).strip():
         raise ValueError(f"A checkpoint needs the name of a folder or of a .safetensors file, got {str(path)!r}.")
-    path = Path(path).expanduser()
+    path = path_of("The path of a checkpoint", path)
     return path if path.suffix == ".safetensors" else path / FILE
 
 
@@ -84,6 +85,8 @@ def find(path: str | Path) -> Path:
     Raises:
         FileNotFoundError: There is no such file; the message says where it was looked for.
         CheckpointError: What lies there is not a readable file.
+        ValueError: The path is empty, or no file can have such a name.
+        TypeError: The path is neither a string nor a Path.
     """
     named = file_of(path)
     for place in (named, PROJECT / "data" / named):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 import reprlib
-from contextlib import suppress
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,17 +32,24 @@ def whole(name: str, value: Any, low: int, high: int | None = None) -> int:
     Raises:
         ValueError: The value is not a whole number, or out of range.
     """
-    number: int | None = None
-    if isinstance(value, Real):
-        if not isinstance(value, bool) and math.isfinite(value) and float(value).is_integer():
-            number = int(value)  # type: ignore[call-overload]  # numpy's and fractions know how
-    elif not isinstance(value, np.bool_):
-        with suppress(TypeError, ValueError):
-            number = operator.index(value)  # of a tensor or an array of one whole number
+    number = as_whole(value)
     if number is None or number < low or (high is not None and number > high):
         bounds = f"of at least {low:,}" if high is None else f"from {low:,} to {high:,}"
         raise ValueError(f"{name} must be a whole number {bounds}, got {shown(value)}.")
     return number
+
+
+def as_whole(value: Any) -> int | None:
+    """A whole number of any type as an int; None for anything else."""
+    if isinstance(value, (bool, np.bool_)):
+        return None
+    try:
+        if not isinstance(value, Real):
+            return operator.index(value)  # of a tensor or an array of one whole number
+        number = int(value)  # type: ignore[call-overload]  # numpy's and fractions know how
+    except (TypeError, ValueError, OverflowError):  # the last two of NaN and infinity
+        return None
+    return number if number == value else None
 
 
 def real(name: str, value: Any, low: float, high: float) -> float:
@@ -59,11 +67,21 @@ def real(name: str, value: Any, low: float, high: float) -> float:
     Raises:
         ValueError: The value is not a number, is NaN, or is out of range.
     """
-    fits = isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
-    if not (fits and low <= value <= high):
+    number = as_float(value)
+    if not low <= number <= high:
         bounds = f"of at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
         raise ValueError(f"{name} must be a number {bounds}, got {shown(value)}.")
-    return float(value)
+    return number
+
+
+def as_float(value: Any) -> float:
+    """A real number of any type as a float; NaN for anything else, and for an integer that no float can hold."""
+    if not isinstance(value, Real) or isinstance(value, (bool, np.bool_)):
+        return math.nan
+    try:
+        return float(value)
+    except OverflowError:
+        return math.nan
 
 
 def flag(name: str, value: Any) -> bool:
@@ -91,6 +109,31 @@ def instance(name: str, value: Any, kind: type) -> None:
     """
     if not isinstance(value, kind):
         raise TypeError(f"{name}, got {shown(value) if isinstance(value, type) else type(value).__name__}.")
+
+
+def path_of(name: str, value: Any) -> Path:
+    """Checks the name of a file or folder.
+
+    Args:
+        name: what the argument is called in the message.
+        value: the argument to check; `~` is the home folder.
+
+    Returns:
+        The path, with `~` replaced.
+
+    Raises:
+        TypeError: The value is neither a string nor a Path.
+        ValueError: It holds a null character, or names a home folder that there is not.
+    """
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"{name} must be a string or a Path, got {shown(value)}.")
+    path = Path(value)
+    if "\0" in str(path):
+        raise ValueError(f"{name} must have no null character in it, got {shown(str(path))}.")
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{name} leads to a home folder that cannot be found, got {shown(str(path))}.") from error
 
 
 def seed_of(value: Any) -> int:

@@ -134,7 +134,7 @@ def _checked_mask(known: np.ndarray | None) -> np.ndarray:
     if known is None:
         return np.ones((64, 64), bool)
     if not isinstance(known, np.ndarray) or known.dtype not in (bool, np.uint8) or known.shape != (64, 64):
-        raise ValueError(f"known is bool or uint8 (64, 64), true where the picture is known, got {kind(known)}.")
+        raise ValueError(f"known must be bool or uint8 (64, 64), true where the picture is known, got {kind(known)}.")
     if not known.any():
-        raise ValueError("known is false everywhere: nothing of the picture is left to redraw.")
+        raise ValueError("known is false everywhere, so there is nothing to redraw: mark some pixels as known.")
     return known.astype(bool)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -10,11 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .checks import real, shown, whole
+from .backend.device import find_device
+from .checks import instance, kind, real, shown, whole
 
 # Far more than 64×64 pixels can show, and few enough to fit into memory.
 MOST = 10_000  # labels of one kind
 MOST_FRAMES = 100_000
+MOST_ROWS = 10_000_000  # drawn at once
 FARTHEST = 1e6  # largest |c|; training draws c from [0, 1]
 
 
@@ -41,7 +44,11 @@ class Labels:
         return Labels(self.z[rows], self.d[rows], self.c[rows])
 
     def to(self, device: torch.device | str) -> Labels:
-        """The same labels on another device."""
+        """The same labels on another device.
+
+        Args:
+            device: where to, such as "cuda".
+        """
         return Labels(self.z.to(device), self.d.to(device), self.c.to(device))
 
 
@@ -84,17 +91,26 @@ class LabelSpace:
         """Draws random labels: z ~ N(0, 1), d uniform over the n_d labels, c ~ U(0, 1) (Tab. 1, input row).
 
         Args:
-            n: number of rows, N.
+            n: number of rows, N, 0 to 10,000,000.
             generator: source of randomness, on `device`; None is torch's global one.
             device: where the labels are drawn and stay.
 
         Returns:
             N labels, d as one-hot rows.
+
+        Raises:
+            ValueError: n is not whole or out of range, or there is no such device here.
+            TypeError: generator is not a torch.Generator.
         """
+        n = whole("n", n, 0, MOST_ROWS)
+        if generator is not None:
+            instance("generator must be a torch.Generator or None", generator, torch.Generator)
+        if not isinstance(device, torch.device):  # training hands one over, and tries it once instead of at every step
+            device = find_device(device)
         z = torch.randn(n, self.n_z, generator=generator, device=device)
         d = torch.randint(self.n_d, (n,), generator=generator, device=device)
         c = torch.rand(n, self.n_c, generator=generator, device=device)
-        return Labels(z, self.one_hot(d), c)
+        return Labels(z, _one_hot(d, self.n_d), c)
 
     def sample_pairs(
         self, n: int, generator: torch.Generator | None = None, device: torch.device | str = "cpu"
@@ -105,13 +121,22 @@ class LabelSpace:
         distributed as in `sample`; the two of a pair show what one c_j changes (see `losses.stillness_loss`).
 
         Args:
-            n: number of rows, even.
+            n: number of rows, even, 0 to 10,000,000.
             generator: source of randomness, on `device`; None is torch's global one.
             device: where the labels are drawn and stay.
 
         Returns:
             n labels.
+
+        Raises:
+            ValueError: n is not whole, odd or out of range, the space has no c, or there is no such device here.
+            TypeError: generator is not a torch.Generator.
         """
+        n = whole("n", n, 0, MOST_ROWS)
+        if n % 2:
+            raise ValueError(f"n, the rows of sample_pairs, must be even, got {n}.")
+        if not self.n_c:
+            raise ValueError("Pairs differ in one c, and this model has no continuous labels.")
         first, second = self.sample(n // 2, generator, device), self.sample(n // 2, generator, device)
         j = torch.randint(self.n_c, (n // 2, 1), generator=generator, device=device)
         moved = torch.where(torch.arange(self.n_c, device=device) == j, second.c, first.c)
@@ -125,8 +150,17 @@ class LabelSpace:
 
         Returns:
             (N, n_d) float32.
+
+        Raises:
+            ValueError: A label is out of range.
+            TypeError: d is not a tensor (N,) int64.
         """
-        return torch.nn.functional.one_hot(d, self.n_d).float()
+        if not isinstance(d, Tensor) or d.dtype != torch.int64 or d.ndim != 1:
+            raise TypeError(f"d must be a tensor (N,) int64, got {kind(d)}.")
+        outside = d[(d < 0) | (d >= self.n_d)]
+        if len(outside):
+            raise ValueError(f"d must be from 0 to {self.n_d - 1}, got {outside[0].item()}.")
+        return _one_hot(d, self.n_d)
 
     def still(self, d: int = 0, c: list[float] | Tensor | None = None, seed: int = 0) -> Labels:
         """The labels of a single picture.
@@ -155,7 +189,16 @@ class LabelSpace:
         z = torch.randn(1, self.n_z, generator=torch.Generator().manual_seed(seed))
         return Labels(z, self.one_hot(torch.tensor([int(d)])), moments)
 
-    def sweep(self, base: Labels, along: int, frames: int = 16, start: float = 0.0, stop: float = 1.0) -> Labels:
+    def sweep(
+        self,
+        base: Labels,
+        along: int = 0,
+        frames: int = 16,
+        start: float = 0.0,
+        stop: float = 1.0,
+        *,
+        c: int | None = None,
+    ) -> Labels:
         """Varies one continuous label in equal steps while everything else stays the same.
 
         Args:
@@ -164,14 +207,18 @@ class LabelSpace:
             frames: number of rows, 1 to 100,000.
             start: value of c_j in the first row, within ±1e6.
             stop: value of c_j in the last row, within ±1e6.
+            c: the former name of `along`, up to version 0.1; it still works, with a FutureWarning.
 
         Returns:
             `frames` rows of labels.
 
         Raises:
-            ValueError: An argument is out of range.
+            ValueError: An argument is out of range, or `base` has several rows or belongs to another space.
+            TypeError: `base` is not Labels.
         """
-        self.check_c(along)
+        along = under_new_name("sweep", along, c)
+        self.check_row("base", base)
+        self.check_along(along)
         frames = whole("frames", frames, 1, MOST_FRAMES)
         start, stop = (real(name, end, -FARTHEST, FARTHEST) for name, end in (("start", start), ("stop", stop)))
         labels = Labels(*(x.expand(frames, -1).clone() for x in (base.z, base.d, base.c)))
@@ -191,8 +238,14 @@ class LabelSpace:
             frames · (len(stops) - 1) + 1 rows of labels; the last one is the last stop.
 
         Raises:
-            ValueError: There are fewer than two stops, or `frames` is out of range.
+            ValueError: There are fewer than two stops, one has several rows or belongs to another space, or `frames` is
+                out of range.
+            TypeError: `stops` is not a list of Labels.
         """
+        if not isinstance(stops, (list, tuple)):
+            raise TypeError(f"stops must be a list of Labels, each one row, got {type(stops).__name__}.")
+        for i, stop in enumerate(stops):
+            self.check_row(f"stops[{i}]", stop)
         if len(stops) < 2:
             raise ValueError(f"A path needs at least two stops, got {len(stops)}.")
         frames = whole("frames", frames, 1, MOST_FRAMES)
@@ -216,17 +269,49 @@ class LabelSpace:
         if not _is_index(d, self.n_d):
             raise ValueError(f"d={shown(d)} is out of range: this model has discrete labels 0 to {self.n_d - 1}.")
 
-    def check_c(self, c: int) -> None:
+    def check_along(self, along: int) -> None:
         """Checks the index of a continuous label.
 
         Args:
-            c: an integer, 0 to n_c - 1.
+            along: an integer, 0 to n_c - 1.
 
         Raises:
-            ValueError: c is something else.
+            ValueError: `along` is something else.
         """
-        if not _is_index(c, self.n_c):
-            raise ValueError(f"c={shown(c)} is out of range: this model has continuous labels 0 to {self.n_c - 1}.")
+        if not _is_index(along, self.n_c):
+            there = f"continuous labels 0 to {self.n_c - 1}" if self.n_c else "no continuous labels"
+            raise ValueError(f"along={shown(along)} is out of range: this model has {there}.")
+
+    def check_row(self, name: str, labels: Labels) -> None:
+        """Checks a single row of labels.
+
+        Args:
+            name: what the argument is called in the message.
+            labels: the argument to check.
+
+        Raises:
+            TypeError: These are not Labels.
+            ValueError: There are several rows or none, or they belong to another space.
+        """
+        instance(f"{name} must be Labels, such as model.space.still gives", labels, Labels)
+        parts = {"z": labels.z, "d": labels.d, "c": labels.c}
+        sizes = {part: tuple(x.shape) if isinstance(x, Tensor) else shown(x) for part, x in parts.items()}
+        if sizes != {"z": (1, self.n_z), "d": (1, self.n_d), "c": (1, self.n_c)}:
+            got = ", ".join(f"{part} {size}" for part, size in sizes.items())
+            raise ValueError(f"{name} must be one row of labels of {self}, got {got}.")
+
+
+def under_new_name(function: str, along: Any, c: Any) -> Any:
+    """The argument `along` of a function, or what came under its former name `c`, with a FutureWarning."""
+    if c is None:
+        return along
+    warnings.warn(f"{function}(c=…) is called {function}(along=…) now.", FutureWarning, stacklevel=3)
+    return c
+
+
+def _one_hot(d: Tensor, count: int) -> Tensor:
+    """One-hot rows of labels in range. No check of values, which would make each step on a GPU wait for the last."""
+    return torch.nn.functional.one_hot(d, count).float()
 
 
 def _is_index(value: Any, count: int) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .animation import filmstrip
 from .callbacks import Callback, Record
-from .checks import whole
+from .checks import path_of, whole
 
 
 class TensorBoard(Callback):
@@ -31,9 +31,9 @@ class TensorBoard(Callback):
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ModuleNotFoundError as error:
-            raise ModuleNotFoundError("TensorBoard logs need the package: pip install tensorboard") from error
+            raise ModuleNotFoundError("TensorBoard is not installed: pip install tensorboard.") from error
         self.every = whole("every", every, 1)
-        self.writer = SummaryWriter(str(Path(folder).expanduser()))
+        self.writer = SummaryWriter(str(path_of("folder", folder)))
 
     def on_step(self, record: Record) -> None:
         if record.step % self.every == 0:

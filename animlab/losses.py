@@ -1,8 +1,8 @@
 """The losses of the paper, Eq. 2 to 9, one function per equation, and the modern ones beside them.
 
-`score` is D's raw output x' (a logit): D(x) in the equations is sigmoid(score). Every loss is a scalar, the mean over
-the batch, and is minimised. -log sigmoid(s) = softplus(-s) and -log(1 - sigmoid(s)) = softplus(s) keep the logarithms
-finite for any score.
+`logit` is D's raw output x', before the sigmoid: D(x) in the equations is sigmoid(logit). Every loss is a scalar, the
+mean over the batch, and is minimised. -log sigmoid(s) = softplus(-s) and -log(1 - sigmoid(s)) = softplus(s) keep the
+logarithms finite for any logit.
 """
 
 from __future__ import annotations
@@ -12,43 +12,43 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, log_softmax, softplus
 
 
-def fake_loss(fake_score: Tensor) -> Tensor:
+def fake_loss(fake_logit: Tensor) -> Tensor:
     """Eq. 2: -E[log(1 - D(G(z)))]; D learns to classify fakes as fake.
 
     Args:
-        fake_score: (N, 1) D's logits of fakes.
+        fake_logit: (N, 1) D's logits of fakes.
     """
-    return softplus(fake_score).mean()
+    return softplus(fake_logit).mean()
 
 
-def real_loss(real_score: Tensor) -> Tensor:
+def real_loss(real_logit: Tensor) -> Tensor:
     """Eq. 3: -E[log D(x)]; D learns to classify real frames as real.
 
     Args:
-        real_score: (N, 1) D's logits of real frames.
+        real_logit: (N, 1) D's logits of real frames.
     """
-    return softplus(-real_score).mean()
+    return softplus(-real_logit).mean()
 
 
-def generator_loss(fake_score: Tensor) -> Tensor:
+def generator_loss(fake_logit: Tensor) -> Tensor:
     """Eq. 4: -E[log D(G(z))], the non-saturating loss; G learns to make D classify its fakes as real.
 
     Args:
-        fake_score: (N, 1) D's logits of fakes.
+        fake_logit: (N, 1) D's logits of fakes.
     """
-    return softplus(-fake_score).mean()
+    return softplus(-fake_logit).mean()
 
 
-def cgan_loss(real_score: Tensor, fake_score: Tensor) -> Tensor:
+def cgan_loss(real_logit: Tensor, fake_logit: Tensor) -> Tensor:
     """Eq. 5: the discriminator loss of a conditional GAN, where D(x|y) and D(G(z|y)) are both given the true label y.
 
     The paper prints the minus of the second term inside the bracket; D can only win with -log(1 - D), as in Eq. 2.
 
     Args:
-        real_score: (N, 1) logits D(x|y) of real frames.
-        fake_score: (N, 1) logits D(G(z|y)) of fakes.
+        real_logit: (N, 1) logits D(x|y) of real frames.
+        fake_logit: (N, 1) logits D(G(z|y)) of fakes.
     """
-    return real_loss(real_score) + fake_loss(fake_score)
+    return real_loss(real_logit) + fake_loss(fake_logit)
 
 
 def discrete_loss(d_logits: Tensor, d: Tensor) -> Tensor:
@@ -73,43 +73,43 @@ def continuous_loss(c_hat: Tensor, c: Tensor) -> Tensor:
     return (c_hat - c).square().mean()
 
 
-def total_loss(real_score: Tensor, fake_score: Tensor, label_loss: Tensor | float = 0.0) -> Tensor:
+def total_loss(real_logit: Tensor, fake_logit: Tensor, label_loss: Tensor | float = 0.0) -> Tensor:
     """Eq. 9: Eq. 2 + Eq. 3 + λ_d + λ_c, which D minimises in stage 1.
 
     Args:
-        real_score: (N, 1) D's logits of real frames.
-        fake_score: (N, 1) D's logits of fakes.
+        real_logit: (N, 1) D's logits of real frames.
+        fake_logit: (N, 1) D's logits of fakes.
         label_loss: scalar, the weighted sum of λ_d and λ_c.
     """
-    return fake_loss(fake_score) + real_loss(real_score) + label_loss
+    return fake_loss(fake_logit) + real_loss(real_logit) + label_loss
 
 
-def relativistic_loss(score: Tensor, other: Tensor) -> Tensor:
-    """Relativistic pairing loss, E[softplus(-(score - other))]: it falls as `score` rises above `other`.
+def relativistic_loss(logit: Tensor, other: Tensor) -> Tensor:
+    """Relativistic pairing loss, E[softplus(-(logit - other))]: it falls as `logit` rises above `other`.
 
     D minimises it with (real, fake), G with (fake, real). Source: Jolicoeur-Martineau 2018; R3GAN, Huang et al. 2024,
     Eq. 3.
 
     Args:
-        score: (N, 1) logits that shall be higher.
+        logit: (N, 1) logits that shall be higher.
         other: (N, 1) logits that shall be lower, paired row by row.
     """
-    return softplus(other - score).mean()
+    return softplus(other - logit).mean()
 
 
-def gradient_penalties(score: Tensor, frames: Tensor) -> Tensor:
-    """½‖∇ score‖² of each frame: R1 for real frames, R2 for fakes.
+def gradient_penalties(logit: Tensor, frames: Tensor) -> Tensor:
+    """½‖∇ logit‖² of each frame: R1 for real frames, R2 for fakes.
 
     Source: Mescheder et al. 2018, Eq. 9 and 10.
 
     Args:
-        score: (N, 1) D's logits of `frames`, each row computed from its own frame alone.
+        logit: (N, 1) D's logits of `frames`, each row computed from its own frame alone.
         frames: (N, C, H, W), with requires_grad.
 
     Returns:
         (N,) float32; the loss can be differentiated through it.
     """
-    (gradient,) = torch.autograd.grad(score.sum(), frames, create_graph=True)
+    (gradient,) = torch.autograd.grad(logit.sum(), frames, create_graph=True)
     return 0.5 * gradient.float().square().sum(dim=(1, 2, 3))
 
 

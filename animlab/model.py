@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from .checks import check_frames, instance
+from .checks import check_frames, instance, shown
 from .frames import to_tensor, to_uint8
-from .labels import Labels, LabelSpace
+from .labels import Labels, LabelSpace, under_new_name
 from .networks import Network
 from .networks.common import AT_ONCE
 
@@ -138,19 +137,15 @@ class Model:
                 several rows or belong to another space.
             TypeError: `labels` are not Labels.
         """
-        if c is not None:
-            warnings.warn("animate(c=…) is called animate(along=…) now.", FutureWarning, stacklevel=2)
-            along = c
-        ds, js = np.atleast_1d(d).tolist(), np.atleast_1d(along).tolist()
+        along = under_new_name("animate", along, c)
+        ds, js = _several("d", d), _several("along", along)
         if not ds or not js:
             raise ValueError(f"An animation needs at least one d and one c, got d={d}, along={along}.")
         space, legs = self.space, []
         for j in js:
-            space.check_c(j)
+            space.check_along(j)
         if labels is not None:
-            instance("animate(labels=…) takes Labels, such as animlab.invert finds", labels, Labels)
-            if len(labels) != 1:
-                raise ValueError(f"An animation sets out from one row of labels, got {len(labels)}.")
+            space.check_row("labels", labels)
         for at in [space.still(one_d, seed=seed) for one_d in ds] if labels is None else [labels]:
             for j in js:
                 at = space.sweep(at, j, 1, start)
@@ -190,3 +185,11 @@ class Model:
             self.discriminator.train(training)
         real, d, c = (torch.cat(part).float().cpu().numpy() for part in zip(*parts, strict=True))
         return real, d, c
+
+
+def _several(name: str, value: Any) -> list[Any]:
+    """One value or several as a list; ValueError for lists within a list."""
+    try:
+        return list(np.atleast_1d(value).tolist())
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{name} must be a whole number or a list of them, got {shown(value)}.") from error

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from .checks import path_of
+
 # Errors of file systems without locks, such as some network ones: there, nothing is locked.
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
@@ -32,12 +34,12 @@ def own_folder(path: str | Path, anew: bool = False) -> Path:
     Raises:
         FileExistsError: The folder is not empty and has no such mark, so somebody else's files are in it.
     """
-    folder = Path(path).expanduser()
+    folder = path_of("path", path)
     mark = folder / MARK
     if folder.exists() and not mark.is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileExistsError(
-            f"{folder} holds what this lesson has not made: name another place, or put an empty file {MARK} into the "
-            "folder if everything in it may be overwritten."
+            f"{folder} holds files that this lesson did not make: choose another folder, or put an empty file {MARK} "
+            "into this one if everything in it may be overwritten."
         )
     if anew and folder.exists():
         shutil.rmtree(folder)

@@ -197,7 +197,15 @@ def _packed(clip: np.ndarray, fps: float, back: bool) -> bytes:
 
 
 def heat(ax: Any, counts: np.ndarray, rows: Sequence[object], columns: Sequence[object], title: str) -> None:
-    """Draw a table of counts (len(rows), len(columns)) on ax as shares of each row, with the per cent in each place."""
+    """Draws a table of counts as a heat map: each row in per cent of its sum.
+
+    Args:
+        ax: Matplotlib axes to draw on.
+        counts: (len(rows), len(columns)), counts of at least 0.
+        rows: names of the rows.
+        columns: names of the columns.
+        title: title of the axes.
+    """
     shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
     ax.imshow(shares, cmap="cividis", vmin=0, vmax=1)
     for (i, j), share in np.ndenumerate(shares):
@@ -209,16 +217,24 @@ def heat(ax: Any, counts: np.ndarray, rows: Sequence[object], columns: Sequence[
 
 
 def landscape(ax: Any, D: torch.nn.Module, real: torch.Tensor, fakes: torch.Tensor) -> float:
-    """Draw what a D of points in the plane believes, as a map; gives the steepest slope of its score on that map.
+    """Draws what a D of points in the plane believes, as a map from -3 to 3 both ways.
 
-    D: points (N, 2) → scores (N, 1). real, fakes: points (N, 2), of which the map shows up to 300, white and orange; 40
-    fakes get an arrow, uphill, which is where G is told to move them. ax: matplotlib's; it shows -3 to 3 both ways.
+    Forty of the fakes get an arrow that points uphill, which is where G is told to move them.
+
+    Args:
+        ax: the axes to draw on.
+        D: a function from points (N, 2) to logits (N, 1).
+        real: points (N, 2); the map shows up to 300 of them, in white.
+        fakes: points (N, 2); the map shows up to 300 of them, in orange.
+
+    Returns:
+        The steepest slope of the logit on the map.
     """
     side = torch.linspace(-3, 3, 45)
     grid = torch.cartesian_prod(side, side).requires_grad_()
-    score = D(grid)
-    (slope,) = torch.autograd.grad(score.sum(), grid)
-    belief = score.detach().sigmoid().view(45, 45).T
+    logit = D(grid)
+    (slope,) = torch.autograd.grad(logit.sum(), grid)
+    belief = logit.detach().sigmoid().view(45, 45).T
     ax.imshow(belief, origin="lower", extent=(-3, 3, -3, 3), cmap="cividis", vmin=0, vmax=1, interpolation="bilinear")
     ax.plot(*real[:300].T, ".", color="white", markersize=2, alpha=0.8)
     ax.plot(*fakes[:300].T, ".", color=COLOURS[1], markersize=4)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
-from numbers import Real
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from .checks import as_float, as_whole, flag, shown
 from .networks import Norm, options
 
 # Real frames over which a decaying learning rate first rises. Adam's first steps move every weight by the whole rate,
@@ -81,7 +81,7 @@ class Preset:
             value = getattr(self, name)
             if not low <= value <= high:
                 bound = f"at least {low}" if high == math.inf else f"from {low} to {high}"
-                raise ValueError(f"A preset's {name} must be {bound}, got {value!r}.")
+                raise ValueError(f"A preset's {name} must be {bound}, got {shown(value)}.")
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"A preset's betas must be two numbers from 0 to below 1, got {self.betas!r}.")
         if self.batch % 2:  # half of a batch goes through the label view, or is paired with the rest
@@ -138,18 +138,15 @@ def _checked(name: str, value: Any, kind: Any) -> Any:
         if not isinstance(value, str) or value not in get_args(kind):
             raise ValueError(f"A preset's {name} must be {' or '.join(map(repr, get_args(kind)))}, got {value!r}.")
         return value
-    if kind is int:
-        fits = isinstance(value, Real) and not isinstance(value, bool) and float(value).is_integer()
-    elif kind is float:
-        fits = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    else:
-        fits = isinstance(value, kind)
-    if not fits:
-        raise ValueError(f"A preset's {name} must be {KINDS[kind]}, got {value!r}.")
-    return kind(value)
+    if kind is bool:
+        return flag(f"A preset's {name}", value)
+    plain: Any = as_whole(value) if kind is int else as_float(value) if kind is float else value
+    if not isinstance(plain, kind) or (kind is float and not math.isfinite(plain)):
+        raise ValueError(f"A preset's {name} must be {KINDS[kind]}, got {shown(value)}.")
+    return plain
 
 
-KINDS = {int: "a whole number", float: "a finite number", bool: "True or False", str: "a name"}
+KINDS = {int: "a whole number", float: "a finite number", str: "a name"}
 
 # What each difference is worth, in the strength and focus of c from 0 to 1 after 90 seconds on one core, nets of a
 # quarter of the width, real actions (data/recipes/README.md; the full nets: data/recipes/full-nets.md).

@@ -37,7 +37,8 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> Model:
         FileNotFoundError: There is no model at `path`.
         CheckpointError: The file is damaged, or not a checkpoint of this library.
         OSError: The hub cannot be reached.
-        ValueError: The device cannot be used here.
+        ValueError: The device cannot be used here, or no file can be named `path`.
+        TypeError: `path` is neither a string nor a Path.
     """
     if str(path).startswith(HUB):
         from .hub import fetch  # which imports this module
@@ -73,8 +74,8 @@ def save(model: Model, path: str | Path, dtype: torch.dtype = torch.float32) -> 
         The file that was written.
 
     Raises:
-        TypeError: This is not a Model.
-        ValueError: The dtype is another one.
+        TypeError: This is not a Model, or `path` is neither a string nor a Path.
+        ValueError: The dtype is another one, or no file can be named `path`.
         FileExistsError: The file belongs to a run, which could no longer be resumed.
         OSError: The disk is full, or the folder is not writable; an older file stays.
     """

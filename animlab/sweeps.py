@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,16 +14,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import papermill
 from dask.distributed import Client, LocalCluster, as_completed
 from filelock import FileLock
 from papermill.exceptions import PapermillExecutionError
 from tqdm.auto import tqdm
 
-from .checks import shown, whole
+from .checks import instance, path_of, shown, whole
 
 RESULT = "result.json"
 LOG = "log.jsonl"
+ADDRESS = r"((tcp|tls|ws|wss|ucx)://)?[^\s/]+:\d{1,5}"  # of a dask scheduler
 ORPHANED = 2.0  # seconds within which a kernel ends when its worker has died: it checks once a second
 
 
@@ -53,7 +56,8 @@ def sweep(
 
     Args:
         notebook: the notebook; it needs a parameter `out`.
-        cells: parameters of the notebook for each run, with values that JSON can store.
+        cells: parameters of the notebook for each run, with values that JSON can store; NumPy's numbers and arrays, and
+            tuples, become Python's numbers and lists.
         folder: where results are looked for and kept.
         scheduler: address of a dask scheduler ("tcp://…:8786"), whose workers see `notebook` and `folder` under the
             same paths. None starts workers here, and ends them.
@@ -65,15 +69,22 @@ def sweep(
 
     Raises:
         FileNotFoundError: There is no such notebook.
-        ValueError: The notebook lacks a parameter that a cell sets, or `out`, or cannot be read.
+        TypeError: cells is not a list of dictionaries, or a path is not one.
+        ValueError: The notebook lacks a parameter that a cell sets, or `out`, or cannot be read; JSON cannot store a
+            value; or scheduler is not an address.
+        OSError: No scheduler answers at that address.
         SweepError: Cells failed, for example because they wrote no valid result; the others are kept.
     """
     workers = whole("workers, the number of processes to start,", workers, 1)
-    notebook, folder = (Path(path).expanduser().resolve() for path in (notebook, folder))
+    if scheduler is not None and not (isinstance(scheduler, str) and re.fullmatch(ADDRESS, scheduler)):
+        raise ValueError(f"scheduler must be an address such as 'tcp://10.0.0.5:8786', got {shown(scheduler)}.")
+    notebook, folder = path_of("notebook", notebook).resolve(), path_of("folder", folder).resolve()
+    instance("cells must be a list of dictionaries", cells, Sequence)
+    cells = [_plain(cell) for cell in cells]
     _check(notebook, cells)
     names = [cell_name(cell) for cell in cells]
     found = {name: result_of(folder / name) for name in names}
-    missing = {name: dict(cell) for name, cell in zip(names, cells) if found[name] is None}
+    missing = {name: cell for name, cell in zip(names, cells) if found[name] is None}
     failed: dict[str, BaseException] = {}
     if missing:
         with _connected(scheduler, min(workers, len(missing))) as client:
@@ -110,9 +121,35 @@ def cell_name(parameters: Mapping[str, Any]) -> str:
 
     Args:
         parameters: the cell's parameters, with values that JSON can store.
+
+    Raises:
+        TypeError: The parameters are not a dictionary.
+        ValueError: JSON cannot store a value.
     """
-    text = json.dumps(dict(parameters), sort_keys=True, allow_nan=False)
+    text = json.dumps(_plain(parameters), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _plain(cell: Mapping[str, Any]) -> dict[str, Any]:
+    """A cell as JSON gives it back; an error if JSON cannot store it."""
+    instance("A cell is a dictionary of parameters", cell, Mapping)
+    plain = {}
+    for name, value in cell.items():
+        try:
+            plain[name] = json.loads(json.dumps(value, default=_without_numpy, allow_nan=False))
+        except (TypeError, ValueError, RecursionError):
+            raise ValueError(
+                f"A cell cannot set {name!r} to {shown(value)}: give what JSON can store, which is text, finite "
+                "numbers, True, False, None, and lists and dictionaries of them."
+            ) from None
+    return plain
+
+
+def _without_numpy(value: Any) -> Any:
+    """A number or an array of NumPy as Python's; TypeError for anything else."""
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    raise TypeError
 
 
 def result_of(place: Path) -> dict[str, Any] | None:
@@ -208,7 +245,13 @@ def _check(notebook: Path, cells: Sequence[Mapping[str, Any]]) -> None:
 def _connected(scheduler: str | None, workers: int) -> Iterator[Client]:
     """A client of the scheduler at that address, or of a local cluster that ends with the block."""
     if scheduler is not None:
-        with Client(scheduler) as client:
+        try:
+            client = Client(scheduler)
+        except OSError as error:
+            raise OSError(
+                f"No dask scheduler answers at {scheduler!r}: start one, or leave scheduler out to start workers here."
+            ) from error
+        with client:
             yield client
         return
     with (
@@ -219,7 +262,13 @@ def _connected(scheduler: str | None, workers: int) -> Iterator[Client]:
         ) as cluster,
         Client(cluster) as client,
     ):
+        client.register_worker_callbacks(_quiet)
         yield client
+
+
+def _quiet() -> None:
+    """Keeps a worker from printing why a cell failed, which SweepError says."""
+    logging.getLogger("distributed.worker").setLevel(logging.CRITICAL)
 
 
 @contextmanager

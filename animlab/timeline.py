@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from .animation import write_whole
-from .checks import flag, instance, real, shown, whole
+from .checks import flag, instance, path_of, real, shown, whole
 from .datasets.files import MISSING, unsuited
 from .labels import FARTHEST, MOST_FRAMES, Labels, LabelSpace
 
@@ -188,8 +188,10 @@ class Timeline:
 
         Raises:
             OSError: The file cannot be written.
+            ValueError: No file can be named `path`.
+            TypeError: `path` is neither a string nor a Path.
         """
-        write_whole(Path(path).expanduser(), lambda part: part.write_text(self.to_json(), encoding="utf-8"))
+        write_whole(path_of("path", path), lambda part: part.write_text(self.to_json(), encoding="utf-8"))
 
     @classmethod
     def load(cls, path: str | Path) -> Timeline:
@@ -200,9 +202,10 @@ class Timeline:
 
         Raises:
             FileNotFoundError: There is no such file.
-            ValueError: The file is not a timeline.
+            ValueError: The file is not a timeline, or no file can be named `path`.
+            TypeError: `path` is neither a string nor a Path.
         """
-        path = Path(path).expanduser()
+        path = path_of("path", path)
         reason = unsuited(path)
         if reason == MISSING:
             raise FileNotFoundError(f"There is no timeline {str(path)!r}.")

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from .backend.distributed import Processes
 from .backend.optimizers import optimizer_tensors, restore_optimizer
 from .checks import check_frames, instance, whole
 from .datasets import Clips
-from .frames import alike, fingerprint
+from .frames import alike, fingerprint, match, sketch
 
 
 class TrainingDiverged(RuntimeError):
@@ -55,6 +56,7 @@ class Trainer(ABC):
     Attributes:
         step: steps done.
         saved: step of the last checkpoint, 0 before the first.
+        real: the training frames.
         card: settings, recipe and number of steps done, which the run's model carries along.
         advice: what the message of TrainingDiverged recommends.
         must_agree: keys of a checkpoint's header that have to equal those of a run that resumes from it.
@@ -83,10 +85,15 @@ class Trainer(ABC):
         optimizers: Mapping[str, torch.optim.Optimizer],
     ) -> None:
         self.settings, self.processes, self.rng = settings, processes, rng
-        self.fingerprint = fingerprint(frames)
+        self.real, self.fingerprint = frames, fingerprint(frames)
         self.parts, self.optimizers = parts, optimizers
         self.card: dict[str, Any] = asdict(settings) | recipe | {"steps": 0}
         self.step = self.saved = 0
+
+    @cached_property
+    def sketch(self) -> np.ndarray:
+        """The sketch of the frames, which a run that is never written can do without."""
+        return sketch(self.real)
 
     @property
     @abstractmethod
@@ -147,6 +154,7 @@ class Trainer(ABC):
         if self.processes.first:
             if keep and self.saved:
                 checkpoints.set_aside(out, self.saved, keep)
+            tensors["training.frames"] = torch.from_numpy(self.sketch)
             checkpoints.write_checkpoint(out, tensors, self._header() | {"frames": self.fingerprint})
         self.saved = self.step
 
@@ -173,11 +181,12 @@ class Trainer(ABC):
             raise checkpoints.CheckpointError(f"{place} has a header without {lacks[0]!r}, so it cannot be resumed.")
         check_same(out, header, mine, self.must_agree)
         with checkpoints.fitting(place):
-            same_frames = alike(header.get("frames", self.fingerprint), self.fingerprint)  # unknown in older files
+            was = header.get("frames", self.fingerprint), tensors.get("training.frames")  # unknown in older files
+            same_frames = alike(was[0], self.fingerprint) and (was[1] is None or match(was[1].numpy(), self.sketch))
         if not same_frames:
             raise ValueError(
                 f"The run in {out} was begun with other frames than these, which are named {self.settings.dataset!r} "
-                "as well: resume with the same or anew."
+                "as well: resume it with the same frames, or start a new run in another folder."
             )
         with checkpoints.fitting(place):
             checkpoints.compare(self.parts, tensors)
@@ -247,7 +256,7 @@ def check_same(out: Path, was: dict[str, Any], now: dict[str, Any], keys: tuple[
             if before.get(name) != value:
                 raise ValueError(
                     f"The run in {out} was begun with {name} = {before.get(name)}, not {value}: "
-                    "resume with the same or anew."
+                    "resume it with the same setting, or start a new run in another folder."
                 )
 
 

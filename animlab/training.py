@@ -22,7 +22,7 @@ from .backend.device import Precision, choose_precision, keep_freed_memory, memo
 from .backend.distributed import Processes
 from .backend.signals import interrupts
 from .callbacks import Callback, Checkpoints, History, ProgressBar, Record
-from .checks import flag, instance, real, shown, whole
+from .checks import flag, instance, path_of, real, shown, whole
 from .datasets import Clips
 from .gan_trainer import GANTrainer
 from .labels import LabelSpace
@@ -315,8 +315,8 @@ def _taken_up(trainer: Trainer, out: str | Path | None, resume: bool) -> Iterato
     if out is None:
         yield None
         return
+    place = path_of("out", out)
     file = checkpoints.file_of(out)
-    place = Path(out).expanduser()
     try:
         file.parent.mkdir(parents=True, exist_ok=True)  # so that a bad path fails now, not at the first checkpoint
     except OSError as error:

@@ -9,7 +9,8 @@ our own copy of the lesson, by the ids of its cells; so a check that was changed
 that was shortened make no difference. The lesson runs with few steps and another seed, in a process of its own whose
 time and memory are limited, in an empty folder that is deleted afterwards.
 
-grades.csv has a row for each submission and a column for each exercise:
+grades.csv has a row for each submission, written as soon as it and those before it are graded, and a column for each
+exercise:
 
     right     the check says so
     wrong     the check says what is wrong, in the last column
@@ -18,16 +19,19 @@ grades.csv has a row for each submission and a column for each exercise:
     too long  the answer was interrupted, or the whole submission was ended before it came to this exercise
 
 What this does not protect from. A submission is a program that runs as you, and may do what you may: read and delete
-your files, use the network, start programs. Its answers share a process with the checks, so one that is written to
-deceive can: read those that surprise you. The memory limit holds for each process, not for all together, and on Linux
-alone; the size of a file is limited, their number is not. Where you do not know your students, grade in a container
-or a virtual machine without a network, and read grades.csv outside.
+your files, use the network, start programs. Its answers share a process with the checks. It can write into the report
+that its verdicts are read from, into that of another submission and into grades.csv. So one that is written to deceive
+can: read those that surprise you. What is no verdict, or one too many, is noticed; a careful forgery is not. The memory
+limit holds for each process, not for all together, and on Linux alone; the size of a file is limited, their number is
+not. Where you do not know your students, grade in a container or a virtual machine without a network, and read
+grades.csv outside.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import fcntl
 import json
 import os
 import resource
@@ -52,7 +56,11 @@ from nbformat import NotebookNode
 LESSONS = Path(__file__).parent
 MOST_READ = 50_000_000  # bytes of a notebook that is handed in
 MOST_WRITTEN = 4_000_000_000  # bytes of each file that it writes; the prepared shapes have 3 GB
+MOST_REPORTED = 100_000  # bytes of what is reported of a submission; four verdicts and their messages need a sixth
+MOST_TOLD = 300  # characters of a message
+VERDICTS = "right", "wrong", "not yet", "broken", "too long"
 DIED = "The submission ended its own process, or used up its memory."
+FORGED = "The submission has written into the report of its grading."
 MARK = "ANIMLAB_GRADING"  # in the environment of whatever a submission starts, so that it can be found and ended
 
 # Lessons train for minutes, and most exercises do not need it. Other parameters keep the values that readers see.
@@ -62,7 +70,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "03_continuous_labels": {"steps": 20, "read_clips": 8},
     "04_full_training": {"steps": 8, "width": 0.1, "demo_steps": 2},
     "05_ablations": {"grid": [[2, 1]], "steps": 2, "width": 0.05, "workers": 1},
-    "06_metrics": {"animations": 4, "samples": 100, "redraw_steps": 4},
+    "06_metrics": {"animations": 4, "samples": 100, "inversion_steps": 4},
     "07_comparisons": {"seconds": 3, "width": 0.1},
     "09_beyond_the_paper": {"seconds": 2, "game_steps": 20, "seeds": 1},
     "10_your_own_clip": {"steps": 8, "width": 0.1},
@@ -102,8 +110,9 @@ HEADS = ["submission", "lesson", "right", "exercise 1", "exercise 2", "exercise 
 
 
 def _harmless(text: str) -> str:
-    """A table's cell that no spreadsheet takes for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+    """A table's cell that can be written and printed, and that no spreadsheet takes for a formula."""
+    text = "".join(sign if sign.isprintable() else " " for sign in text)
+    return f"'{text}" if text.lstrip()[:1] in ("=", "+", "-", "@") else text
 
 
 # The notebook that is run.
@@ -178,7 +187,7 @@ def work(lesson: Path, submission: Path, seed: int, limits: Limits, report: Any)
             failed[exercise] = error
         elif whose == "check":
             verdict, told = judged(cell, failed.get(exercise, ""))
-            print(json.dumps([exercise, verdict, told[:300]]), file=report, flush=True)
+            print(json.dumps([exercise, verdict, told[:MOST_TOLD]]), file=report, flush=True)
         cell.outputs = []
 
     def seconds(cell: NotebookNode) -> float | None:
@@ -231,51 +240,81 @@ def lesson_of(path: Path) -> Path | None:
 def grade(path: Path, name: str, seed: int, limits: Limits) -> Grade:
     """Grade one submission; whatever it does, within its limits, the others are graded."""
     began = time.perf_counter()
-    lesson = lesson_of(path)
-    if lesson is None:
-        return Grade(name, told=["Neither the file nor its folder is named after a lesson."])
-    count = len(checks(nbformat.read(lesson, as_version=4)))
-    found = Grade(name, lesson.stem, ["broken"] * count, [])
-    reported, fault, ended = _run_apart(lesson, path, seed, limits)
-    for exercise, verdict, told in reported:
-        found.verdicts[exercise] = verdict
-        found.told += [f"{exercise + 1}: {told}"] if told else []
-    if ended:
-        found.verdicts[len(reported) :] = ["too long"] * (count - len(reported))
-    if fault:
-        found.told.append(fault)
+    found = Grade(name)
+    try:
+        lesson = lesson_of(path)
+        if lesson is None:
+            found.told = ["Neither the file nor its folder is named after a lesson."]
+            return found
+        count = len(checks(nbformat.read(lesson, as_version=4)))
+        found.lesson, found.verdicts = lesson.stem, ["broken"] * count
+        report, fault, ended = _run_apart(lesson, path, seed, limits)
+        reported, said = parsed(report, count)
+        found.verdicts = [verdict for verdict, _ in reported]
+        found.verdicts += ["too long" if ended else "broken"] * (count - len(reported))
+        found.told = [f"{number}: {told}" for number, (_, told) in enumerate(reported, 1) if told]
+        found.told += [text for text in (said, fault) if text]
+    except Forged:
+        found.told = [FORGED]
+    except Exception as error:
+        found.told = [f"It could not be graded ({type(error).__name__}: {error})."[:MOST_TOLD]]
     found.seconds = time.perf_counter() - began
     return found
 
 
-def _run_apart(lesson: Path, path: Path, seed: int, limits: Limits) -> tuple[list[list[Any]], str, bool]:
+class Forged(Exception):
+    """A report holds what `work` does not write."""
+
+
+def parsed(report: bytes, count: int) -> tuple[list[tuple[str, str]], str]:
+    """What `work` reported of a lesson with so many exercises: (verdict, message) of each, in order, and what it says
+    of them all.
+
+    Raises Forged where the report holds anything else, which only a submission can have written.
+    """
+    reported: list[tuple[str, str]] = []
+    said = ""
+    if len(report) > MOST_REPORTED:
+        raise Forged
+    for line in report.split(b"\n")[:-1]:  # the last one was cut off, or is empty
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError):
+            raise Forged from None
+        match found:
+            case [int(exercise), str(verdict), str(told)] if exercise == len(reported) < count and verdict in VERDICTS:
+                reported.append((verdict, told[:MOST_TOLD]))
+            case str() if not said:
+                said = found[:MOST_TOLD]
+            case _:
+                raise Forged
+    return reported, said
+
+
+def _run_apart(lesson: Path, path: Path, seed: int, limits: Limits) -> tuple[bytes, str, bool]:
     """`work` in a process of its own: what it reported, what went wrong, and whether its time was up."""
     mark = uuid.uuid4().hex
     command = [sys.executable, __file__, "--work", str(lesson), str(path.absolute()), str(seed)]
     command += [str(limits.answer), str(limits.memory)]
     environment = os.environ | {MARK: mark, "ANIMLAB_OFFLINE": "1", "PYTHONWARNINGS": "ignore"}
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+    # A file, because a pipe is read until its last writer ends, and a submission may start one that never does.
+    with tempfile.TemporaryFile() as report, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        fcntl.fcntl(report, fcntl.F_SETFL, os.O_APPEND)  # so that what others write into it is not written over
         process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, text=True,
-        )  # fmt: skip
+            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=report, stderr=subprocess.DEVNULL
+        )
+        ended, fault = False, ""
         try:
-            told, _ = process.communicate(timeout=limits.whole)
-            ended = False
+            process.wait(limits.whole)
+            fault = DIED if process.returncode else ""
         except subprocess.TimeoutExpired:
-            _end_all(mark)
-            told, _ = process.communicate()
-            ended = True
+            ended, fault = True, f"The submission was ended after {limits.whole:g} s."
         finally:
+            process.kill()
             _end_all(mark)
-    lines = [json.loads(line) for line in told.splitlines() if line.endswith(("]", '"'))]  # whole ones
-    reported = [line for line in lines if isinstance(line, list)]
-    faults = [line for line in lines if isinstance(line, str)]
-    if ended:
-        faults.append(f"The submission was ended after {limits.whole:g} s.")
-    elif process.returncode and not faults:
-        faults.append(DIED)
-    return reported, " ".join(faults), ended
+            process.wait()
+        report.seek(0)
+        return report.read(MOST_REPORTED + 1), fault, ended
 
 
 def _end_all(mark: str) -> None:
@@ -297,7 +336,7 @@ def main(arguments: list[str]) -> None:
             work(Path(lesson), Path(submission), int(seed), Limits(float(answer), memory=int(memory)), report)
         except (ValueError, DeadKernelError) as error:
             said = str(error) if isinstance(error, ValueError) else DIED
-            print(json.dumps(said), file=report, flush=True)
+            print(json.dumps(said[:MOST_TOLD]), file=report, flush=True)
         return
     parser = argparse.ArgumentParser(description="Grade a folder of notebooks; see the head of this file.")
     parser.add_argument("submissions", type=Path, help="the folder that they are in, or in folders of")
@@ -315,16 +354,17 @@ def main(arguments: list[str]) -> None:
         sys.exit(f"There is no notebook in {given.submissions}.")
 
     def graded(path: Path) -> Grade:
-        return grade(path, str(path.relative_to(given.submissions)), given.seed, limits)
+        return grade(path, _harmless(str(path.relative_to(given.submissions))), given.seed, limits)
 
-    grades = []
-    with ThreadPoolExecutor(given.workers) as pool:
+    with given.out.open("w", newline="", encoding="utf-8") as file, ThreadPoolExecutor(given.workers) as pool:
+        table = csv.writer(file)
+        table.writerow(HEADS)
         for found in pool.map(graded, paths):
-            grades.append(found)
-            print(f"{found.name}: {', '.join(found.verdicts) or found.told[0]} ({found.seconds:.0f} s)", flush=True)
-    with given.out.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([HEADS, *(found.row() for found in grades)])
-    print(f"{len(grades)} submissions: {given.out}")
+            table.writerow(found.row())
+            file.flush()  # an interrupted grading leaves the rows so far
+            words = ", ".join(found.verdicts) or _harmless(found.told[0])
+            print(f"{found.name}: {words} ({found.seconds:.0f} s)", flush=True)
+    print(f"{len(paths)} submissions: {given.out}")
 
 
 if __name__ == "__main__":

@@ -491,7 +491,7 @@ def _(folder: Path) -> None:
 
 
 @case(
-    "path that does not exist", r"FileNotFoundError: there is no '…/missing': root names a folder of pictures or videos"
+    "path that does not exist", r"FileNotFoundError: There is no '…/missing': root names a folder of pictures or videos"
 )
 def _(folder: Path) -> Path:
     return folder / "missing"
@@ -690,7 +690,7 @@ def _(folder: Path) -> None:
 
 @case(
     "read-only cache and home folders",
-    r"PermissionError: no cache folder can be written .*: set ANIMLAB_CACHE to a folder that can$",
+    r"PermissionError: No cache folder is writable .*: set ANIMLAB_CACHE to a folder that is\.$",
     block("ANIMLAB_CACHE", "HOME"),
 )
 def _(folder: Path) -> None:
@@ -699,7 +699,7 @@ def _(folder: Path) -> None:
 
 @case(
     "full disk (simulated)",
-    r"OSError: the prepared 'folder' frames could not be written because the disk is full: free some space",
+    r"OSError: The prepared 'folder' frames could not be written because the disk is full: free some space",
     fill_the_disk,
 )
 def _(folder: Path) -> None:

@@ -33,6 +33,12 @@ def stored_table(notebook: NotebookNode, head: str) -> dict[str, list[str]]:
     return {name: values for name, *values in rows}
 
 
+def stored_text(notebook: NotebookNode, words: str) -> str:
+    """What the one code cell with these words in its source has stored as printed text."""
+    (cell,) = (cell for cell in notebook.cells if cell.cell_type == "code" and words in cell.source)
+    return "".join(output.text for output in cell.outputs if output.output_type == "stream")
+
+
 def attempt(space: dict[str, object], answer: str, check: str) -> str:
     """Runs an answer and then the check of its exercise among a lesson's definitions, as a reader would; gives what the
     check prints last."""

@@ -212,8 +212,35 @@ def test_bad_input_gives_one_clear_sentence(tmp_path, clip, path, fps, message):
 
 
 @pytest.mark.parametrize(
-    "clips, message", [([clip_of(), clip_of(height=32)], "one frame size, got"), ([], "got no clips")]
+    "clips, message",
+    [
+        ([clip_of(), clip_of(height=32)], "one frame size, got"),
+        ([], "got no clips"),
+        (None, r"^A filmstrip needs a clip or a list of clips, got None\.$"),
+        (3, r"^A filmstrip needs a clip or a list of clips, got 3\.$"),
+        ([[[0], [1, 2]]], r"^A clip must be uint8 frames .*, got \[\[0\], \[1, 2\]\]\.$"),
+    ],
 )
 def test_what_makes_no_filmstrip(clips, message):
     with pytest.raises(ValueError, match=message):
         filmstrip(clips)
+
+
+@pytest.mark.parametrize(
+    "path, error, message",
+    [
+        (3, TypeError, "path must be a string or a Path, got 3."),
+        (None, TypeError, "path must be a string or a Path, got None."),
+        (b"a.gif", TypeError, "path must be a string or a Path, got b'a.gif'."),
+        ("a\0.gif", ValueError, "path must have no null character in it, got 'a\\x00.gif'."),
+        (
+            "~no-such-user/a.gif",
+            ValueError,
+            "path leads to a home folder that cannot be found, got '~no-such-user/a.gif'.",
+        ),
+    ],
+)
+def test_what_is_no_path(path, error, message):
+    with pytest.raises(error) as refused:
+        save_animation(clip_of(), path)
+    assert str(refused.value) == message

@@ -177,6 +177,11 @@ def test_pixels_beyond_the_range_learn(rng):
         ({"architecture": "modern"}, "No networks are named 'modern'; there are 'paper', 'residual'."),
         ({"architecture": "residual"}, "The 'residual' networks are not normalised: norm must be 'none', got 'batch'."),
         ({"gamma": float("nan")}, "A preset's gamma must be a finite number, got nan."),
+        (
+            {"lambda_c": 10**400},
+            "A preset's lambda_c must be a finite number, got 100000000000000000...0000000000000000000.",
+        ),
+        ({"shift": 10**400}, "A preset's shift must be from 0 to 32, got 100000000000000000...0000000000000000000."),
         ({"lambda_c": -1}, "A preset's lambda_c must be at least 0, got -1.0."),
         ({"centre_c": "no"}, "A preset's centre_c must be True or False, got 'no'."),
         ({"centre_c": 1}, "A preset's centre_c must be True or False, got 1."),
@@ -189,7 +194,7 @@ def test_pixels_beyond_the_range_learn(rng):
         ({"betas": 0.5}, "A preset's betas must be two numbers, got 0.5."),
         ({"penalty_every": 0}, "A preset's penalty_every must be at least 1, got 0."),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:70],
 )
 def test_a_preset_checks_itself(values, message):
     with pytest.raises(ValueError) as refused:
@@ -198,8 +203,14 @@ def test_a_preset_checks_itself(values, message):
 
 
 def test_a_preset_takes_numpys_numbers_and_can_be_stored(tmp_path):
-    preset = Preset(batch=np.int64(4), lambda_c=np.float32(2), betas=[np.float64(0.5), 0.999], ema=np.float64(0.5))
-    assert preset == Preset(batch=4, lambda_c=2.0, betas=(0.5, 0.999), ema=0.5)
+    preset = Preset(
+        batch=np.int64(4),
+        lambda_c=np.float32(2),
+        betas=[np.float64(0.5), 0.999],
+        ema=np.float64(0.5),
+        centre_c=np.True_,
+    )
+    assert preset == Preset(batch=4, lambda_c=2.0, betas=(0.5, 0.999), ema=0.5, centre_c=True)
     animlab.fit(make_clips(), SPACE, preset, 1, width=0.1, out=tmp_path, progress=False)
     assert animlab.load(tmp_path).card["preset_values"]["batch"] == 4
 

@@ -56,7 +56,7 @@ def test_of_two_members_of_one_name_the_first_counts(tmp_path: Path) -> None:
 def test_a_limit_is_kept_to_the_byte(tmp_path: Path) -> None:
     with open_archive(pack(tmp_path / "x.zip", {"a": bytes(2 << 20)}, zipfile.ZIP_STORED)) as archive:
         assert len(archive.read("a", 2 << 20)) == 2 << 20
-        with pytest.raises(ArchiveError, match=r"^x.zip: a unpacks to more than 1 MB, which is too large: remove it$"):
+        with pytest.raises(ArchiveError, match=r"^x.zip: a unpacks to more than 1 MB, .* too large: remove it\.$"):
             archive.read("a", (2 << 20) - 1)
 
 
@@ -107,11 +107,11 @@ def test_what_the_machine_fails_over_is_no_damaged_archive(
 
     with open_archive(pack(tmp_path / "x.zip", CONTENTS)) as archive, monkeypatch.context() as patch:
         patch.setattr(zipfile.ZipExtFile, "read", fail)
-        with pytest.raises(ArchiveError, match=r"^x.zip: a.txt cannot be read just now \(.*\): try again$") as caught:
+        with pytest.raises(ArchiveError, match=r"^x.zip: a.txt cannot be read just now \(.*\): try again\.$") as caught:
             archive.read("a.txt")
         assert caught.value.momentary
     monkeypatch.setattr(zipfile, "ZipFile", fail)
-    unread = pytest.raises(ArchiveError, match=r"x.zip cannot be read just now \(.*\): try again$")
+    unread = pytest.raises(ArchiveError, match=r"x.zip cannot be read just now \(.*\): try again\.$")
     with unread as caught, open_archive(tmp_path / "x.zip"):
         pass
     assert caught.value.momentary

@@ -200,8 +200,8 @@ def test_a_step_of_mocogan_equals_the_slow_one():
     again = torch.Generator().manual_seed(5)
     g, image_d, video_d = expected.generator, expected.image_discriminator, expected.video_discriminator
 
-    def judged(score, target):
-        return F.binary_cross_entropy_with_logits(score, torch.full_like(score, target))
+    def judged(logit, target):
+        return F.binary_cross_entropy_with_logits(logit, torch.full_like(logit, target))
 
     def descend(net, loss):
         for weight, gradient in zip(net.parameters(), torch.autograd.grad(loss, list(net.parameters()))):
@@ -218,15 +218,15 @@ def test_a_step_of_mocogan_equals_the_slow_one():
     frames, classes = windows.draw(3, again)
     latents, _ = g.latents(3, 16, again)
     fake = g(latents)
-    real_score, logits = video_d(value(frames).permute(0, 4, 1, 2, 3), again)
-    category_loss = F.cross_entropy(logits, torch.tensor(classes))
-    video_loss = judged(real_score, 1.0) + judged(video_d(fake, again)[0], 0.0) + category_loss
+    real_logit, class_logits = video_d(value(frames).permute(0, 4, 1, 2, 3), again)
+    category_loss = F.cross_entropy(class_logits, torch.tensor(classes))
+    video_loss = judged(real_logit, 1.0) + judged(video_d(fake, again)[0], 0.0) + category_loss
     descend(video_d, video_loss)
 
     images = g(g.moments(4, 16, again))[:, :, 0]
     latents, category = g.latents(3, 16, again)
-    score, logits = video_d(g(latents), again)
-    g_loss = judged(image_d(images, again), 1.0) + judged(score, 1.0) + F.cross_entropy(logits, category)
+    logit, class_logits = video_d(g(latents), again)
+    g_loss = judged(image_d(images, again), 1.0) + judged(logit, 1.0) + F.cross_entropy(class_logits, category)
     descend(g, g_loss)
 
     told = {"image_d_loss": image_loss, "video_d_loss": video_loss, "real_category": category_loss, "g_loss": g_loss}

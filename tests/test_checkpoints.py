@@ -164,12 +164,12 @@ def test_a_model_without_its_discriminator(tmp_path):
 
 def test_a_loaded_run_plays_the_average_and_can_be_saved_without_its_training(tmp_path):
     frames = np.random.default_rng(0).integers(0, 256, (20, 64, 64, 3), np.uint8)
-    clips = Clips(frames, np.zeros(1, [("start", "i8"), ("length", "i8")]), "noise")
+    clips = Clips.single(frames)
     preset = Preset(norm="spectral", ema=0.9, batch=8)
     run = animlab.fit(clips, SPACE, preset, 3, 5, tmp_path / "run", width=0.1, precision="fp32", progress=False)
     loaded = animlab.load(tmp_path / "run")
     assert np.array_equal(loaded.animate(frames=2), run.model.animate(frames=2))
-    known = {"dataset": "noise", "seed": 5, "preset": "custom", "precision": "fp32", "steps": 3}
+    known = {"dataset": "single", "seed": 5, "preset": "custom", "precision": "fp32", "steps": 3}
     assert {key: loaded.card[key] for key in known} == known and loaded.card["preset_values"]["ema"] == 0.9
     shipped = load_file(animlab.save(loaded, tmp_path / "small"))
     assert {name.split(".")[0] for name in shipped} == {"generator", "discriminator"}
@@ -403,7 +403,7 @@ def test_what_is_no_file_is_not_opened(make, reason, tmp_path):
     make(tmp_path / FILE)
     assert f"cannot be opened ({reason})" in refuses(tmp_path / FILE)
     frames = np.zeros((9, 64, 64, 3), np.uint8)
-    clips = Clips(frames, np.zeros(1, [("start", "i8"), ("length", "i8")]), "black")
+    clips = Clips.single(frames)
     with pytest.raises(CheckpointError, match="cannot be opened"):
         animlab.fit(clips, SPACE, Preset(batch=4), 1, out=tmp_path, width=0.1, resume=True, progress=False)
     with pytest.raises(FileExistsError):
@@ -523,7 +523,7 @@ def test_a_full_disk_or_a_read_only_one(moment, number, tmp_path, monkeypatch):
 def test_a_run_whose_disk_fills_up_can_go_on_later(tmp_path, monkeypatch):
     """The second checkpoint fails; the first is there to resume from and ends where an uninterrupted run does."""
     frames = np.random.default_rng(0).integers(0, 256, (20, 64, 64, 3), np.uint8)
-    clips = Clips(frames, np.zeros(1, [("start", "i8"), ("length", "i8")]), "noise")
+    clips = Clips.single(frames)
     preset = Preset(norm="spectral", batch=8)
 
     def fit(place, **options):

@@ -1,4 +1,4 @@
-"""Clips redrawn by the baselines, features of whole clips, and the contenders of the comparison."""
+"""Clips redrawn by the baselines, features of whole clips, and the methods of the comparison."""
 
 from __future__ import annotations
 
@@ -180,46 +180,46 @@ def test_too_short_clips_are_refused(shape):
         clip_features(np.zeros(shape, np.uint8), brightness())
 
 
-# Contenders and judge -------------------------------------------------------------------------------------------------
+# Methods and evaluator -----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def small_ground():
-    """Few clips of the stand-in of the actions, and a ground on them."""
+def small_benchmark():
+    """Few clips of the stand-in of the actions, and a benchmark on them."""
     clips = animlab.load_dataset("actions-synthetic", progress=False)
-    ground = replace(BENCHMARKS["actions"], dataset="actions-synthetic", real_frames=300)
+    benchmark = replace(BENCHMARKS["actions"], dataset="actions-synthetic", real_frames=300)
     train, held_out = clips.split(0.3, seed=0)
-    return ground, train, held_out
+    return benchmark, train, held_out
 
 
-def test_every_contender_trains_at_its_published_settings():
-    for ground in BENCHMARKS.values():
-        assert all((rival.model is None) == (rival.space is not None) for rival in ground.rivals.values())
-        assert {rival.model for rival in ground.rivals.values() if rival.model} <= MODELS.keys()
+def test_every_method_trains_at_its_published_settings():
+    for benchmark in BENCHMARKS.values():
+        assert all((rival.model is None) == (rival.space is not None) for rival in benchmark.rivals.values())
+        assert {rival.model for rival in benchmark.rivals.values() if rival.model} <= MODELS.keys()
     assert (BENCHMARKS["actions"].length, BENCHMARKS["actions"].real_frames) == (10, 7_000)  # Tab. 4
     assert (BENCHMARKS["moving-mnist"].length, BENCHMARKS["moving-mnist"].real_frames) == (5, 20_000)  # Tab. 5
     sizes = {(rival.space.n_d, rival.space.n_c) for rival in BENCHMARKS["moving-mnist"].rivals.values() if rival.space}
     assert sizes == {(10, 20), (20, 20)}  # Tab. 5
 
 
-def test_contenders_are_trained_and_drawn_alike(small_ground):
-    ground, train, _ = small_ground
+def test_methods_are_trained_and_drawn_alike(small_benchmark):
+    benchmark, train, _ = small_benchmark
     for name in ("mocogan", "stable"):
-        run = ground.rivals[name].fit(train, 1, width=0.05, precision="fp32", progress=False)
+        run = benchmark.rivals[name].fit(train, 1, width=0.05, precision="fp32", progress=False)
         drawn = draw(run.model, 2, 5, seed=1)
         assert drawn.shape == (2, 5, 64, 64, 3) and np.array_equal(drawn, draw(run.model, 2, 5, seed=1))
 
 
-def test_real_windows_are_drawn_at_the_stride(small_ground):
-    _, train, _ = small_ground
+def test_real_windows_are_drawn_at_the_stride(small_benchmark):
+    _, train, _ = small_benchmark
     whole, thinned = draw(train, 3, 8, seed=2), draw(train, 3, 4, seed=2, stride=2)
     assert whole.shape[1] == 8 and np.array_equal(whole[:, ::2], thinned)
 
 
-def test_the_judge_ranks_real_clips_before_broken_ones(small_ground):
+def test_the_evaluator_ranks_real_clips_before_broken_ones(small_benchmark):
     """A model that draws shuffled, or frozen, real clips: its frames are as good as real, its clips are not."""
-    ground, train, held_out = small_ground
-    judge = Evaluator(ground, train, held_out)
+    benchmark, train, held_out = small_benchmark
+    evaluator = Evaluator(benchmark, train, held_out)
 
     class Broken(MoCoGAN):
         def __init__(self, spoil):
@@ -227,23 +227,25 @@ def test_the_judge_ranks_real_clips_before_broken_ones(small_ground):
             self.spoil = spoil
 
         def sample(self, n, frames=16, seed=0, d=None):
-            return self.spoil(draw(train, n, frames, seed, ground.stride if frames == 16 else 1))
+            return self.spoil(draw(train, n, frames, seed, benchmark.stride if frames == 16 else 1))
 
     rng = np.random.default_rng(0)
     found = {
-        "real": judge.distances(Broken(lambda clips: clips), 60),
-        "shuffled": judge.distances(Broken(lambda clips: np.stack([clip[rng.permutation(16)] for clip in clips])), 60),
-        "frozen": judge.distances(Broken(lambda clips: np.repeat(clips[:, :1], clips.shape[1], axis=1)), 60),
+        "real": evaluator.distances(Broken(lambda clips: clips), 60),
+        "shuffled": evaluator.distances(
+            Broken(lambda clips: np.stack([clip[rng.permutation(16)] for clip in clips])), 60
+        ),
+        "frozen": evaluator.distances(Broken(lambda clips: np.repeat(clips[:, :1], clips.shape[1], axis=1)), 60),
     }
     assert found["shuffled"]["motion"] > 1.3 * found["real"]["motion"]
     assert found["frozen"]["motion"] > 2 * found["real"]["motion"]
     assert found["shuffled"]["kid"] == pytest.approx(found["real"]["kid"], abs=0.05)
-    assert judge.copying(Broken(lambda clips: clips), 10)["nearer"] > 0.9  # copies of the training clips
+    assert evaluator.copying(Broken(lambda clips: clips), 10)["nearer"] > 0.9  # copies of the training clips
 
 
-def test_control_tells_whether_labels_go_with_classes(small_ground):
-    ground, train, held_out = small_ground
-    judge = Evaluator(ground, train, held_out)
+def test_control_tells_whether_labels_go_with_classes(small_benchmark):
+    benchmark, train, held_out = small_benchmark
+    evaluator = Evaluator(benchmark, train, held_out)
     classes = np.unique(train.clips["class"])
 
     class Obeys(MoCoGAN):
@@ -258,6 +260,6 @@ def test_control_tells_whether_labels_go_with_classes(small_ground):
             starts = np.random.default_rng([seed, d]).choice(table["start"], n)
             return np.stack([train.frames[start : start + frames] for start in starts])
 
-    obedient, wilful = judge.control(Obeys(True), 4), judge.control(Obeys(False), 4)
+    obedient, wilful = evaluator.control(Obeys(True), 4), evaluator.control(Obeys(False), 4)
     assert obedient["nmi"] == pytest.approx(1) and obedient["nmi_by_chance"] < 0.6
     assert wilful["nmi"] < 0.7

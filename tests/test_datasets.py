@@ -184,7 +184,7 @@ def test_a_zip_without_strips_is_an_error(tmp_path: Path) -> None:
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(
-        ValueError, match=r"no data set 'action'; choose one of 'actions', 'actions-synthetic', 'shapes'"
+        ValueError, match=r"^There is no data set 'action': choose one of 'actions', 'actions-synthetic', 'shapes'"
     ):
         load("action")
 
@@ -193,7 +193,7 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
 def test_an_explicit_root_without_the_files_is_an_error(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()  # an empty folder of the right name
     for root in (tmp_path, tmp_path / "missing"):
-        with pytest.raises(FileNotFoundError, match=rf"no '{name}' data in .* should hold .*README"):
+        with pytest.raises(FileNotFoundError, match=rf"^No '{name}' data in .* should hold .*README"):
             load(name, root)
 
 
@@ -210,7 +210,7 @@ def test_then_the_data_folder_of_the_project(actions_root: Path, monkeypatch: py
 
 
 def test_then_the_stand_in_with_one_line(capfd: pytest.CaptureFixture[str]) -> None:
-    says = r"^no 'actions' data in .*so this is the rendered stand-in 'actions-synthetic'"
+    says = r"^No 'actions' data in .*\. The synthetic data set 'actions-synthetic' is used instead; data/README\.md"
     with pytest.warns(StandInWarning, match=says) as seen:
         clips = load("actions")
     assert clips.name == "actions-synthetic" and repr(clips).startswith("Clips('actions-synthetic': 64 clips, 2048")
@@ -350,7 +350,7 @@ def test_the_user_cache_takes_over_where_the_cache_cannot_be_written(
     cache.prepared("noise", source, progress=False)
     assert list((tmp_path / "home/.cache/animlab").glob("noise-*"))
     monkeypatch.setenv("HOME", str(tmp_path / "a_file"))
-    with pytest.raises(PermissionError, match=r"no cache folder can be written .*set ANIMLAB_CACHE"):
+    with pytest.raises(PermissionError, match=r"^No cache folder is writable .*set ANIMLAB_CACHE"):
         cache.prepared("other", source, progress=False)
 
 

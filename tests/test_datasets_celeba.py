@@ -167,7 +167,7 @@ def huge_header(width: int, height: int) -> bytes:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"", r"is not a readable portrait: empty \(0 bytes\); get it again, or remove it$"),
+        (b"", r"is not a readable portrait: empty \(0 bytes\); get it again, or remove it\.$"),
         (b"no picture at all", "is not a readable portrait: no picture, or damaged at its beginning; get"),
         (b"GIF89a" + bytes(100), "is not a readable portrait: no picture, or damaged at its beginning; get"),
         (GOOD[: len(GOOD) // 2], "is not a readable portrait: damaged or cut short; get"),

@@ -102,11 +102,11 @@ def test_folders_are_looked_at_in_turn(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_without_files_a_stand_in_with_one_line(tmp_path: Path) -> None:
-    with pytest.warns(StandInWarning, match=r"^no digits in .*none could be fetched.*drawn by the library") as seen:
+    with pytest.warns(StandInWarning, match=r"^No digits in .*none could be downloaded .*drawn by the library") as seen:
         images, labels = load_digits()
     assert images.shape == (10000, 28, 28) and labels.shape == (10000,)
     assert [warning.filename for warning in seen] == [__file__] and "\n" not in str(seen[0].message)
-    with pytest.raises(FileNotFoundError, match=r"no digits in .*should hold the IDX files .*README"):
+    with pytest.raises(FileNotFoundError, match=r"^No digits in .*should hold the IDX files .*README"):
         load_digits(tmp_path)
 
 

@@ -113,7 +113,7 @@ def test_faces_of_every_spelling_become_triangles() -> None:
     ],
 )
 def test_a_damaged_obj_is_named(content: bytes, says: str) -> None:
-    with pytest.raises(ValueError, match=rf"^face.obj is {says}.*: get it again$") as caught:
+    with pytest.raises(ValueError, match=rf"^face.obj is {says}.*: get it again\.$") as caught:
         read_obj(content, "face.obj")
     assert "\n" not in str(caught.value)
 
@@ -380,7 +380,7 @@ def test_only_the_first_components_are_kept(tmp_path: Path) -> None:
 )
 def test_a_matlab_file_of_another_layout_is_named(tmp_path: Path, changes: dict[str, np.ndarray], says: str) -> None:
     bfm_2009(tmp_path / "01_MorphableModel.mat", **changes)
-    pattern = rf"01_MorphableModel.mat is not a readable Basel Face Model \(\d+ bytes; .*{says}.*\): get it again$"
+    pattern = rf"01_MorphableModel.mat is not a readable Basel Face Model \(\d+ bytes; .*{says}.*\): get it again\.$"
     with pytest.raises(ValueError, match=pattern) as caught:
         load(tmp_path)
     assert "\n" not in str(caught.value)
@@ -390,7 +390,7 @@ def test_a_matlab_file_of_another_layout_is_named(tmp_path: Path, changes: dict[
 def test_an_hdf5_file_of_another_layout_is_named(tmp_path: Path, drop: str) -> None:
     bfm_2017(tmp_path / "model2017-1_bfm_nomouth.h5", drop)
     with pytest.raises(
-        ValueError, match=r"model2017-1_bfm_nomouth.h5 is not a readable Basel Face Model .*: get it again$"
+        ValueError, match=r"model2017-1_bfm_nomouth.h5 is not a readable Basel Face Model .*: get it again\.$"
     ):
         load(tmp_path)
 
@@ -400,7 +400,7 @@ def test_an_hdf5_file_of_another_layout_is_named(tmp_path: Path, drop: str) -> N
 def test_a_model_file_that_is_cut_short_is_named(tmp_path: Path, name: str, keep: int) -> None:
     path = (bfm_2009 if name.endswith(".mat") else bfm_2017)(tmp_path / name)
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(ValueError, match=rf"{name} is not a readable Basel Face Model .*: get it again$") as caught:
+    with pytest.raises(ValueError, match=rf"{name} is not a readable Basel Face Model .*: get it again\.$") as caught:
         load(tmp_path)
     assert "\n" not in str(caught.value)
     path.write_text("<html>Please register first.</html>")

@@ -240,7 +240,7 @@ def test_an_ffmpeg_that_is_missing_or_too_old_is_not_blamed_on_the_video(
             (tmp_path / "ffmpeg").unlink()
         elif trouble == "never there":
             patch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", find)
-        with pytest.raises(RuntimeError, match=r"^videos need ffmpeg 5.1 or newer: pip install --upgrade imageio-f"):
+        with pytest.raises(RuntimeError, match=r"^Videos need ffmpeg 5.1 or newer: pip install --upgrade imageio-f"):
             load(root)
     assert len(load(root)) == 4
 
@@ -505,7 +505,7 @@ def test_the_second_load_reports_the_same_and_a_mended_file_is_read(root: Path) 
             clips = load(root)
         assert str(seen[0].message) == (
             "5 files were left out, wholly or in part: a.png (empty (0 bytes)), b.png (empty (0 bytes)), "
-            "c.png (empty (0 bytes)) and 2 more; clips.skipped lists all"
+            "c.png (empty (0 bytes)) and 2 more; clips.skipped lists all."
         )
         assert seen[0].filename == __file__ and len(seen) == 1
         assert clips.skipped == tuple(Skipped(f"{name}.png", "empty (0 bytes)") for name in "abcde")
@@ -535,7 +535,7 @@ def test_folder_needs_a_root_and_has_no_stand_in() -> None:
         ValueError, match=r"load_dataset\('folder'\) needs root=…, the path of pictures, videos, or a zip"
     ):
         load_dataset("folder")
-    with pytest.raises(ValueError, match=r"there is no data set 'folder-synthetic'; choose one of .*'folder'$"):
+    with pytest.raises(ValueError, match=r"^There is no data set 'folder-synthetic': choose one of .*'folder'\.$"):
         load_dataset("folder-synthetic")
 
 
@@ -544,7 +544,7 @@ def test_only_videos_of_actions_are_cropped(root: Path) -> None:
     for name in ("folder", "shapes", "actions-synthetic"):
         with pytest.raises(ValueError, match=rf"which only 'actions' has, not '{name}'"):
             load_dataset(name, root, crop=True)
-    with pytest.raises(FileNotFoundError, match="no videos to crop in"):
+    with pytest.raises(FileNotFoundError, match=r"^No videos to crop in"):
         load_dataset("actions", root, crop=True)
 
 

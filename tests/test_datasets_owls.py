@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,6 +50,10 @@ def test_a_film_has_every_combination_of_its_movements() -> None:
     raised = np.array([(np.abs(frame[:90, :95].astype(int) - owls.WALL).max(axis=2) > 20).any() for frame in film])
     for side in (pupils < 0.46, pupils > 0.54):
         assert (side & raised).any() and (side & ~raised).any()
+
+
+def test_the_synthetic_version_is_the_set_itself() -> None:
+    assert owls.DATA_SET.synthetic is not None and owls.DATA_SET.synthetic() == owls.DATA_SET.find(Path())
 
 
 def test_the_set_is_both_films_and_needs_no_files(clips: Clips) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from animlab.datasets import Clips, actions, limits, load_dataset
+from animlab.datasets import Clips, actions, limits, load_dataset, media
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +65,12 @@ def test_a_video_that_is_too_long_is_refused_and_not_cut(
         patch.setattr(limits, limit, most)
         load_dataset("actions", tmp_path, progress=False, crop=crop)
     assert len(load_dataset("actions", tmp_path, progress=False, crop=crop)) == 4
+
+
+def test_what_a_video_may_cost_is_said() -> None:
+    assert limits.__doc__, "it lists what a file costs"
+    for text in (limits.__doc__, (Path(__file__).parents[1] / "SECURITY.md").read_text()):
+        assert f" {limits.MAX_VIDEO_SECONDS // 60} minutes of " in text
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a script stands for ffmpeg")
@@ -124,3 +131,11 @@ def test_cropped_videos_are_the_same_square_of_every_frame(tmp_path: Path) -> No
         np.asarray(Image.fromarray(frame).crop(box).resize((64, 64), Image.Resampling.BICUBIC)) for frame in video
     ]
     assert np.array_equal(clips.frames, by_hand) and not np.array_equal(clips.frames, squeezed.frames)
+
+
+@pytest.mark.parametrize("code, momentary", [(-signal.SIGXCPU, False), (-signal.SIGKILL, True)])
+def test_a_film_that_takes_too_long_will_again(code: int, momentary: bool) -> None:
+    """So its set is kept without it, and the next load does not decode it for as long once more."""
+    with pytest.raises(media.MediaError) as error:
+        media._judge(code, "", 7)
+    assert error.value.momentary == momentary

@@ -23,7 +23,7 @@ import animlab
 from animlab import Labels, LabelSpace, Preset, metrics, plots
 
 DOCUMENTED = (ValueError, TypeError, OSError, MemoryError, animlab.TrainingDiverged)  # CheckpointError is a ValueError
-SPACE = LabelSpace(n_z=2, n_d=2, n_c=2)
+SPACE, OTHER = LabelSpace(n_z=2, n_d=2, n_c=2), LabelSpace(n_z=2, n_d=2, n_c=1)
 
 
 def picture_arrays(*shape: int) -> np.ndarray:
@@ -52,6 +52,7 @@ def odd_like(good: Any) -> st.SearchStrategy[Any]:
         near = [
             good[:0], Labels(good.z, good.c, good.d), Labels(good.z * torch.nan, good.d, good.c),
             Labels(good.z[:1], good.d, good.c), Labels(good.z, good.d[:, :1], good.c), good.z, (good.z, good.d, good.c),
+            Labels(*(torch.cat([part, part]) for part in (good.z, good.d, good.c))), OTHER.sample(len(good)), None,
         ]  # fmt: skip
         return picked(near)
     if isinstance(good, (bool, str, Path)) or good is None:
@@ -61,7 +62,8 @@ def odd_like(good: Any) -> st.SearchStrategy[Any]:
             st.just({}), st.just(dict.fromkeys(good)), st.dictionaries(st.text(), values, max_size=2), values
         )
     if isinstance(good, (list, tuple)):
-        return st.one_of(st.just([]), st.just(tuple(good)), st.lists(values, max_size=3), values)
+        last = [odd_like(good[-1]).map(lambda odd: [*good[:-1], odd])] if good else []
+        return st.one_of(st.just([]), st.just(tuple(good)), *last, st.lists(values, max_size=3), values)
     return values
 
 
@@ -90,6 +92,16 @@ TIMELINE = animlab.Timeline(SPACE, 2.0).with_key(0, SPACE.still(d=0)).with_key(1
 FAST = {"progress": False, "device": "cpu"}
 
 CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
+    "LabelSpace": (LabelSpace, {"n_z": 2, "n_d": 2, "n_c": 2}),
+    "LabelSpace.sample": (SPACE.sample, {"n": 4, "generator": None, "device": "cpu"}),
+    "LabelSpace.sample_pairs": (SPACE.sample_pairs, {"n": 4, "generator": None, "device": "cpu"}),
+    "LabelSpace.one_hot": (SPACE.one_hot, {"d": torch.tensor([0, 1])}),
+    "LabelSpace.still": (SPACE.still, {"d": 1, "c": [0.5, 0.5], "seed": 0}),
+    "LabelSpace.sweep": (
+        SPACE.sweep,
+        {"base": SPACE.still(), "along": 1, "frames": 4, "start": 0.0, "stop": 1.0, "c": None},
+    ),
+    "LabelSpace.path": (SPACE.path, {"stops": [SPACE.still(), SPACE.still(1)], "frames": 4}),
     "fit": (
         animlab.fit,
         {
@@ -132,8 +144,9 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     ),
     "Model.animate": (
         MODEL.animate,
-        {"d": 0, "along": 0, "frames": 2, "seed": 0, "start": 0.0, "stop": 1.0, "labels": None},
+        {"d": 0, "along": 0, "frames": 2, "seed": 0, "start": 0.0, "stop": 1.0, "labels": SPACE.still()},
     ),
+    "Model.animate, no labels": (MODEL.animate, {"d": [0, 1], "along": [0, 1], "frames": 2, "seed": 0, "c": None}),
     "Model.frames": (MODEL.frames, {"labels": SPACE.sample(2)}),
     "Model.read": (MODEL.read, {"frames": FRAMES}),
     "filmstrip": (animlab.filmstrip, {"clips": FRAMES, "gap": 2}),
@@ -152,6 +165,7 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "save_animation": (animlab.save_animation, {"clip": FRAMES, "path": "a.gif", "fps": 12}),
     "Clips": (animlab.Clips, {"frames": FRAMES, "clips": CLIPS.clips[:1], "name": "a", "factors": {}, "skipped": ()}),
     "Clips.only": (CLIPS.only, {"keep": np.array([True, False])}),
+    "Clips.single": (animlab.Clips.single, {"frames": FRAMES}),
     "Clips.split": (CLIPS.split, {"held_out": 0.5, "seed": 0}),
     "LabelPlayer": (animlab.LabelPlayer, {"model": MODEL, "d": 0, "seed": 0, "labels": SPACE.still()}),
     "Composer": (animlab.Composer, {"model": MODEL, "d": 0, "seed": 0, "labels": None, "timeline": TIMELINE}),
@@ -256,7 +270,7 @@ def too_much(name: str, value: Any) -> bool:
 
 # What is given back and not asked for, what other tests try, and what has no arguments of its own to be tried.
 LEFT_OUT = {
-    "Callback", "CheckpointError", "Inversion", "Labels", "LabelSpace", "Model", "Preset", "Record", "Run",
+    "Callback", "CheckpointError", "Inversion", "Labels", "Model", "Preset", "Record", "Run",
     "TrainingDiverged", "AnimationScores", "Agreement", "Copying", "DCI", "Estimate", "Features", "Influence",
     "InversionScores", "Match", "NotInceptionWarning", "PrecisionRecall", "Smoothness", "Generator", "Discriminator",
     "Network", "Norm", "Spectral", "ClipGAN", "MoCoGAN", "TGAN",

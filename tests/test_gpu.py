@@ -78,8 +78,8 @@ def test_a_step_on_a_gpu_waits_for_nothing_and_needs_nothing_from_outside(name, 
 @pytest.mark.parametrize(
     ("leak", "error"),
     [
-        (lambda score: score.mean() * float(score.detach().sum()), RuntimeError),
-        (lambda score: score.mean() + torch.ones(1).to(score.device), AssertionError),
+        (lambda logit: logit.mean() * float(logit.detach().sum()), RuntimeError),
+        (lambda logit: logit.mean() + torch.ones(1).to(logit.device), AssertionError),
     ],
     ids=["waits for a number", "brings one from outside"],
 )
@@ -201,7 +201,7 @@ class Follow(animlab.Callback):
 
 def train(monkeypatch, as_on_a_gpu, tmp_path=None, **options):
     """A run whose losses are left as tensors, and fetched some steps at a time, or not."""
-    clips = animlab.Clips(FRAMES, np.zeros(1, [("start", "i8"), ("length", "i8")]), "noise")
+    clips = animlab.Clips.single(FRAMES)
     follow = Follow()
     with monkeypatch.context() as patch:
         if as_on_a_gpu:
@@ -319,7 +319,7 @@ def test_a_captured_step_equals_a_plain_one(preset, feed):
 
 @needs_gpu
 def test_a_run_on_a_gpu_resumes(tmp_path):
-    clips = animlab.Clips(FRAMES, np.zeros(1, [("start", "i8"), ("length", "i8")]), "noise")
+    clips = animlab.Clips.single(FRAMES)
 
     def fit(place, steps, **options):
         return animlab.fit(

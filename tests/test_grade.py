@@ -1,6 +1,7 @@
 """Grading: right, wrong, empty, broken, endless and greedy submissions of a small lesson, each told apart."""
 
 import csv
+import json
 import re
 import time
 from pathlib import Path
@@ -93,6 +94,39 @@ def test_a_spreadsheet_is_handed_no_formula():
     assert row[0] == "'=HYPERLINK(1)" and row[-1] == "'+1" and len(row) == len(grade.HEADS)
 
 
+def test_a_table_holds_nothing_but_signs_that_can_be_printed():
+    row = grade.Grade("\udcff\0.ipynb", "x", ["wrong"], ["\n=1", "\ud800 at\x1b[2J end"]).row()
+    assert row[0] == "  .ipynb" and row[-1] == "' =1 |   at [2J end"
+    "".join(row).encode()
+
+
+def test_a_report_is_read_as_it_was_written():
+    lines = [[0, "right", ""], "It died.", [1, "wrong", "3 \N{MINUS SIGN} 1"]]
+    told = "".join(json.dumps(line) + "\n" for line in lines)
+    assert grade.parsed(told.encode(), 2) == ([("right", ""), ("wrong", "3 \N{MINUS SIGN} 1")], "It died.")
+    assert grade.parsed(told.encode()[:-1], 2) == ([("right", "")], "It died.")  # the last line was cut off
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"[oops]", b"", b"7", b"{}", b"[]", b"\xff", b"[" * 50_000, b"1" * 10_000, b'[0, "right"]',
+        b'[0, "right", 1]', b'[99, "right", ""]', b'[-1, "right", ""]', b'["0", "right", ""]', b'[0, "splendid", ""]',
+        b'[0, ["right"], ""]', b'[1, "right", ""]', b'[0, "right", ""]\n[0, "wrong", ""]', b'"' + b"a" * 200_000 + b'"',
+    ],
+)  # fmt: skip
+def test_no_other_line_is_taken_for_a_verdict(line):
+    """Each exercise is reported once, in order: a verdict that a submission adds collides with the grader's own."""
+    with pytest.raises(grade.Forged):
+        grade.parsed(line + b"\n", 2)
+
+
+WRITES = """import glob, os
+for end in glob.glob(f"/proc/{os.getppid()}/fd/*"):
+    try:
+        os.write(os.open(end, os.O_WRONLY | os.O_NONBLOCK | os.O_APPEND), b"[oops]\\n")
+    except OSError:
+        pass"""
 KINDS = {
     "right": (handed_in({ANSWER: RIGHT, SECOND: "other = 1"}), ["right", "right"], ""),
     "by heart": (handed_in({ANSWER: "double = [98, 194, 106]"}), ["wrong", "not yet"], "is not twice"),
@@ -101,7 +135,8 @@ KINDS = {
     "endless": (handed_in({ANSWER: "while True:\n    time.sleep(0.1)"}), ["too long", "not yet"], "interrupted"),
     "greedy": (handed_in({ANSWER: "double = bytearray(10**11)"}), ["broken", "not yet"], "MemoryError"),
     "leaves": (handed_in({ANSWER: RIGHT, SECOND: "import os\nos._exit(1)"}), ["right", "broken"], "own process"),
-    "does not end": (
+    "rubbish": (handed_in({ANSWER: WRITES, SECOND: "other = 1"}), ["broken", "broken"], grade.FORGED),
+    "a loop that nothing ends": (
         handed_in({ANSWER: "while True:\n    try:\n        time.sleep(9)\n    except BaseException:\n        pass"}),
         ["too long", "too long"],
         "ended after",
@@ -144,6 +179,47 @@ def test_a_file_that_names_no_lesson_is_listed(graded):
     assert "named after a lesson" in graded["essay.ipynb"]["told"]
 
 
+def of_a_class(folder, monkeypatch, graded):
+    """The rows of grades.csv for submissions a, b and c, where `graded` takes the place of the limited process."""
+    nbformat.write(lesson(), folder / "00_small.ipynb")
+    for name in "abc":
+        (folder / "handed in" / name).mkdir(parents=True)
+        (folder / "handed in" / name / "00_small.ipynb").write_text(handed_in({}))
+    monkeypatch.setattr(grade, "LESSONS", folder)
+    monkeypatch.setattr(grade, "_run_apart", lambda lesson, path, *_: graded(path.parent.name))
+    try:
+        grade.main([str(folder / "handed in"), "--out", str(folder / "grades.csv")])
+    finally:
+        with (folder / "grades.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+    return rows
+
+
+def test_one_that_cannot_be_graded_costs_nobody_else_a_grade(tmp_path, monkeypatch):
+    def graded(name):
+        if name == "b":
+            raise OSError("No space left.")
+        return b'[0, "right", ""]\n', "", False
+
+    rows = of_a_class(tmp_path, monkeypatch, graded)
+    assert [row["exercise 1"] for row in rows] == ["right", "broken", "right"]
+    assert [row["exercise 2"] for row in rows] == ["broken"] * 3
+    assert rows[1]["told"] == "It could not be graded (OSError: No space left.)."
+
+
+def test_a_grading_that_is_interrupted_keeps_the_rows_so_far(tmp_path, monkeypatch):
+    def graded(name):
+        if name == "c":
+            raise KeyboardInterrupt
+        return b'[0, "right", ""]\n[1, "not yet", ""]\n', "", False
+
+    with pytest.raises(KeyboardInterrupt):
+        of_a_class(tmp_path, monkeypatch, graded)
+    with (tmp_path / "grades.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["submission"], row["right"]) for row in rows] == [(f"{name}/00_small.ipynb", "1/2") for name in "ab"]
+
+
 def test_nothing_of_a_submission_goes_on_running(tmp_path):
     path = tmp_path / "00_small.ipynb"
     nbformat.write(lesson(), path)
@@ -155,8 +231,8 @@ def test_nothing_of_a_submission_goes_on_running(tmp_path):
     waits = "\nimport os\nwhile not os.path.exists(" + repr(str(sign)) + "): time.sleep(0.1)"
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / path.name).write_text(handed_in({ANSWER: start + waits}))
-    reported, _, _ = grade._run_apart(path, tmp_path / "mine" / path.name, 1, grade.Limits(answer=10, whole=60))
-    assert [line[:2] for line in reported] == [[0, "not yet"], [1, "not yet"]]
+    told, _, _ = grade._run_apart(path, tmp_path / "mine" / path.name, 1, grade.Limits(answer=10, whole=60))
+    assert [verdict for verdict, _ in grade.parsed(told, 2)[0]] == ["not yet", "not yet"]
     sign.unlink()
     time.sleep(0.5)
     assert not sign.exists()

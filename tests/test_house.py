@@ -1,10 +1,11 @@
 """The project's own order: lint, types, the lists of dependencies, what is in git."""
 
 import ast
+import inspect
 import re
 import subprocess
 import sys
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 
 import huggingface_hub
@@ -141,23 +142,43 @@ def test_import_animlab_loads_little_but_torch():
     assert told.strip() == "[]"
 
 
+def known_to(path):
+    """What a module of animlab imports of animlab, at whatever depth: the rooms, and the modules on top."""
+    package = ("animlab", *path.relative_to(ROOT / "animlab").parent.parts)
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name.split(".") for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            start = package[: len(package) + 1 - node.level] if node.level else ()
+            module = node.module.split(".") if node.module else ()
+            names = [[*start, *module, alias.name] for alias in node.names]
+        else:
+            continue
+        found |= {[*name, ""][1] for name in names if name[0] == "animlab"}
+    return found
+
+
 def test_the_rooms_keep_to_their_order():
-    """What is imported at the top of a module: machinery knows no lesson's topic, numbers know no widget."""
+    """Machinery knows no lesson's topic, numbers know no widget; inside a function no more than on top of a module."""
     allowed = {  # and `checks`, which knows nothing but numbers
         "backend": {"backend", "networks", "labels"},
         "networks": {"networks", "labels"},
         "datasets": {"datasets"},
         "metrics": {"metrics", "datasets", "labels", "model", "frames", "networks", "backend"},
         "widgets": {"widgets", "plots", "model", "labels", "animation", "frames", "timeline"},
+        "web": {"web", "model", "labels", "networks", "datasets", "checkpoints", "animation"},
+        "baselines": {"baselines", "metrics", "datasets", "labels", "losses", "presets", "step", "networks", "model"}
+        | {"backend", "callbacks", "checkpoints", "trainer", "training"},  # which run them as they run ours
+        "sweeps.py": set(),
     }
-    odd = []
+    excepted = {("player.py", "web")}  # its button writes the page
+    odd = set()
     for room, known in allowed.items():
-        for path in (ROOT / "animlab" / room).rglob("*.py"):
-            for node in ast.parse(path.read_text()).body:
-                if isinstance(node, ast.ImportFrom) and node.level == 2:
-                    found = [node.module] if node.module else [alias.name for alias in node.names]
-                    odd += [(path.name, name) for name in found if name.partition(".")[0] not in known | {"checks"}]
-    assert odd == []
+        place = ROOT / "animlab" / room
+        for path in place.rglob("*.py") if place.is_dir() else [place]:
+            odd |= {(path.name, name) for name in known_to(path) - known - {"checks"}}
+    assert odd == excepted
 
 
 def documented(docstring):
@@ -187,6 +208,38 @@ def test_a_docstring_lists_every_parameter_and_no_other(path):
             if listed is not None and listed != parameters(node):
                 odd.append((node.name, listed ^ parameters(node)))
     assert odd == []
+
+
+def offered():
+    """What animlab and its rooms export: each function and class, and the methods that a class adds, with its name."""
+    rooms = ("networks", "datasets", "metrics", "baselines", "plots", "widgets", "web", "sweeps")
+    found = {}
+    for room in map(import_module, ("animlab", *(f"animlab.{name}" for name in rooms))):
+        own = [name for name, each in vars(room).items() if getattr(each, "__module__", "") == room.__name__]
+        for name in getattr(room, "__all__", own):
+            each = getattr(room, name)
+            if not name.startswith("_") and (inspect.isfunction(each) or inspect.isclass(each)):
+                found.setdefault(each, f"{room.__name__}.{name}")
+    for kind, name in [item for item in found.items() if inspect.isclass(item[0])]:
+        inherited = {known for base in kind.__mro__[1:] for known in vars(base)}
+        for method, each in vars(kind).items():
+            each = getattr(each, "__func__", each)
+            if inspect.isfunction(each) and not method.startswith("_") and method not in inherited:
+                found[each] = f"{name}.{method}"
+    return found
+
+
+def test_what_is_exported_lists_its_parameters():
+    """A dataclass that is handed back lists its attributes instead; an exception is not made by readers."""
+    bare = []
+    for each, name in offered().items():
+        if inspect.isclass(each) and issubclass(each, BaseException):
+            continue
+        text = inspect.cleandoc(each.__doc__ or "")
+        takes = set(inspect.signature(each).parameters) - {"self", "cls"}
+        if takes and documented(text) is None and not (inspect.isclass(each) and "\nAttributes:\n" in text):
+            bare.append(name)
+    assert bare == []
 
 
 def test_the_readme_lists_every_notebook_and_links_to_what_exists():

@@ -118,9 +118,9 @@ PICTURE, MASK = np.zeros((64, 64, 3), np.uint8), np.ones((64, 64), bool)
         ((PICTURE[..., :1],), r"This model redraws a picture uint8 \(64, 64, 3\), got uint8 \(64, 64, 1\): "),
         ((PICTURE / 255,), "This model redraws .* got float64 "),
         (("wave.png",), "This model redraws .* got 'wave.png': "),
-        ((PICTURE, MASK[:32]), r"known is bool or uint8 \(64, 64\), .* got bool \(32, 64\)\."),
-        ((PICTURE, MASK / 2), r"known is bool or uint8 \(64, 64\), .* got float64 "),
-        ((PICTURE, ~MASK), r"known is false everywhere: nothing of the picture is left to redraw\."),
+        ((PICTURE, MASK[:32]), r"known must be bool or uint8 \(64, 64\), .* got bool \(32, 64\)\."),
+        ((PICTURE, MASK / 2), r"known must be bool or uint8 \(64, 64\), .* got float64 "),
+        ((PICTURE, ~MASK), r"known is false everywhere, so there is nothing to redraw: mark some pixels as known\."),
         ((PICTURE, MASK, 1), "steps must be a whole number of at least 2, got 1"),
     ],
 )

@@ -13,9 +13,7 @@ import torch
 import animlab
 
 torch.set_num_threads(1)
-table = np.zeros(1, [("start", "i8"), ("length", "i8"), ("class", "U8"), ("take", "i8")])
-table["length"] = 40
-clips = animlab.Clips(np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), np.uint8), table, "noise")
+clips = animlab.Clips.single(np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), np.uint8))
 preset = animlab.Preset(norm="spectral", ema=0.9, label_view="blurred", batch=8)
 STEPS = 240
 

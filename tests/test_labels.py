@@ -1,9 +1,12 @@
 """Labels: the distributions of Tab. 1's input row, sweeps and paths, and what is refused."""
 
+import numpy as np
 import pytest
 import torch
 
-from animlab import LabelSpace
+from animlab import Labels, LabelSpace
+
+SPACE, OTHER = LabelSpace(n_z=4, n_d=3, n_c=2), LabelSpace(n_z=4, n_d=3, n_c=1)
 
 
 def test_samples_follow_the_three_distributions(rng):
@@ -32,6 +35,20 @@ def test_pairs_differ_in_one_c_and_are_uniform_each(rng):
     assert torch.allclose(second.c.var(0), torch.tensor(1 / 12), atol=0.005)
 
 
+@pytest.mark.parametrize("draw", [SPACE.sample, SPACE.sample_pairs])
+def test_any_whole_number_of_rows_is_drawn_as_an_int_is(draw):
+    plain = draw(8, torch.Generator().manual_seed(3))
+    for n in (8.0, np.int64(8), np.float32(8), torch.tensor(8)):
+        other = draw(n, torch.Generator().manual_seed(3))
+        assert all(torch.equal(getattr(plain, name), getattr(other, name)) for name in "zdc")
+    assert len(draw(0)) == 0
+
+
+def test_one_hot_rows_have_their_one_at_d():
+    assert SPACE.one_hot(torch.tensor([2, 0])).tolist() == [[0, 0, 1], [1, 0, 0]]
+    assert SPACE.one_hot(torch.tensor([], dtype=torch.long)).shape == (0, 3)
+
+
 def test_sweep_moves_one_c_in_equal_steps_and_nothing_else():
     space = LabelSpace(n_z=4, n_d=3, n_c=2)
     base = space.still(d=2, c=[0.3, 0.7], seed=5)
@@ -40,6 +57,14 @@ def test_sweep_moves_one_c_in_equal_steps_and_nothing_else():
     assert labels.c[:, 0].tolist() == pytest.approx([0.3] * 5)
     assert torch.equal(labels.z, base.z.expand(5, -1)) and torch.equal(labels.d, base.d.expand(5, -1))
     assert base.c.tolist() == [pytest.approx([0.3, 0.7])]  # the sweep copied
+
+
+def test_the_old_name_of_along_works_and_says_so():
+    base = SPACE.still()
+    with pytest.warns(FutureWarning, match=r"^sweep\(c=…\) is called sweep\(along=…\) now\.$") as warned:
+        old = SPACE.sweep(base, c=1, frames=3)
+    assert warned[0].filename == __file__  # the line to be changed
+    assert torch.equal(old.c, SPACE.sweep(base, along=1, frames=3).c)
 
 
 def test_path_starts_and_ends_at_its_stops_and_keeps_d_a_distribution():
@@ -61,10 +86,44 @@ def test_path_starts_and_ends_at_its_stops_and_keeps_d_a_distribution():
         (lambda: LabelSpace(n_d=5).still(d=5), "d=5 is out of range: this model has discrete labels 0 to 4"),
         (lambda: LabelSpace(n_d=5).still(d=-1), "d=-1 is out of range"),
         (lambda: LabelSpace(n_c=5).still(c=[0.1]), "5 continuous labels, got 1 values"),
-        (lambda: LabelSpace(n_c=5).sweep(LabelSpace().still(), along=5), "c=5 is out of range.* 0 to 4"),
+        (lambda: LabelSpace(n_c=5).sweep(LabelSpace().still(), along=5), "along=5 is out of range.* 0 to 4"),
+        (lambda: LabelSpace(n_c=0).sweep(LabelSpace(n_c=0).still(), 0), "along=0 .* has no continuous labels"),
         (lambda: LabelSpace().path([LabelSpace().still()]), "at least two stops, got 1"),
+        (lambda: SPACE.sample(-1), "n must be a whole number from 0 to 10,000,000, got -1"),
+        (lambda: SPACE.sample(2.5), "n must be a whole number from 0 to 10,000,000, got 2.5"),
+        (lambda: SPACE.sample(10**400), "n must be a whole number from 0 to 10,000,000, got 1000"),
+        (lambda: SPACE.sample(2, device="gpu"), "device 'gpu' cannot be used here"),
+        (lambda: SPACE.sample_pairs(3), "n, the rows of sample_pairs, must be even, got 3"),
+        (lambda: OTHER.sample_pairs("4"), "n must be a whole number from 0 to 10,000,000, got '4'"),
+        (lambda: LabelSpace(n_c=0).sample_pairs(4), "Pairs differ in one c, and this model has no continuous labels"),
+        (lambda: SPACE.one_hot(torch.tensor([0, 9])), r"d must be from 0 to 2, got 9"),
+        (lambda: SPACE.one_hot(torch.tensor([-1, 0])), r"d must be from 0 to 2, got -1"),
+        (lambda: SPACE.sweep(SPACE.sample(2), 0), r"base must be one row of labels of .*n_c=2\), got .* \(2, 2\)"),
+        (lambda: SPACE.sweep(SPACE.sample(0), 0), r"base must be one row of labels of .*n_c=2\), got .* \(0, 2\)"),
+        (lambda: SPACE.sweep(OTHER.still(), 1), r"base must be one row of .*, got z \(1, 4\), d \(1, 3\), c \(1, 1\)"),
+        (lambda: SPACE.sweep(Labels(1, 2, 3), 1), "base must be one row of labels of .*, got z 1, d 2, c 3"),
+        (lambda: SPACE.path([SPACE.still(), OTHER.still()]), r"stops\[1\] must be one row of labels of "),
+        (lambda: SPACE.path([SPACE.sample(2), SPACE.still()]), r"stops\[0\] must be one row of labels of "),
     ],
 )
 def test_wrong_labels_get_one_clear_sentence(wrong, sentence):
     with pytest.raises(ValueError, match=sentence):
         wrong()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        (lambda: SPACE.sample(2, 7), "generator must be a torch.Generator or None, got int."),
+        (lambda: SPACE.one_hot(2), "d must be a tensor (N,) int64, got 2."),
+        (lambda: SPACE.one_hot(torch.zeros(2)), "d must be a tensor (N,) int64, got torch.float32 (2,)."),
+        (lambda: SPACE.sweep(None, 0), "base must be Labels, such as model.space.still gives, got NoneType."),
+        (lambda: SPACE.path(SPACE.sample(3)), "stops must be a list of Labels, each one row, got Labels."),
+        (lambda: SPACE.path(None), "stops must be a list of Labels, each one row, got NoneType."),
+        (lambda: SPACE.path([SPACE.still(), 1]), "stops[1] must be Labels, such as model.space.still gives, got int."),
+    ],
+)
+def test_what_is_no_label_gets_one_clear_sentence_too(wrong, sentence):
+    with pytest.raises(TypeError) as error:
+        wrong()
+    assert str(error.value) == sentence

@@ -13,9 +13,7 @@ EventAccumulator = pytest.importorskip("tensorboard.backend.event_processing.eve
 
 @pytest.fixture
 def clips():
-    table = np.zeros(1, [("start", "i8"), ("length", "i8"), ("class", "U8"), ("take", "i8")])
-    table["length"] = 40
-    return animlab.Clips(np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), np.uint8), table, "noise")
+    return animlab.Clips.single(np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), np.uint8))
 
 
 def train(clips, folder, steps, **options):
@@ -42,7 +40,7 @@ def test_curves_and_sheets_read_back(clips, tmp_path):
 
 def test_without_tensorboard_one_sentence_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(ModuleNotFoundError, match="need the package: pip install tensorboard"):
+    with pytest.raises(ModuleNotFoundError, match="TensorBoard is not installed: pip install tensorboard"):
         animlab.TensorBoard(tmp_path)
 
 

@@ -8,12 +8,12 @@ from animlab import losses
 
 
 @pytest.fixture
-def scores(rng):
+def logits(rng):
     return tuple(3 * torch.randn(32, 1, generator=rng, dtype=torch.float64) for _ in range(2))
 
 
-def test_score_losses_equal_pytorchs_bce(scores):
-    real, fake = scores
+def test_the_games_losses_equal_pytorchs_bce(logits):
+    real, fake = logits
     bce = F.binary_cross_entropy_with_logits
     ones, zeros = torch.ones_like(real), torch.zeros_like(real)
     assert torch.allclose(losses.fake_loss(fake), bce(fake, zeros))  # Eq. 2
@@ -22,15 +22,15 @@ def test_score_losses_equal_pytorchs_bce(scores):
     assert torch.allclose(losses.cgan_loss(real, fake), bce(real, ones) + bce(fake, zeros))  # Eq. 5
 
 
-def test_score_losses_equal_the_printed_formulas(scores):
-    real, fake = scores
+def test_the_games_losses_equal_the_printed_formulas(logits):
+    real, fake = logits
     d_real, d_fake = torch.sigmoid(real), torch.sigmoid(fake)
     assert torch.allclose(losses.fake_loss(fake), -(1 - d_fake).log().mean())
     assert torch.allclose(losses.real_loss(real), -d_real.log().mean())
     assert torch.allclose(losses.generator_loss(fake), -d_fake.log().mean())
 
 
-def test_score_losses_stay_finite_where_the_formulas_do_not():
+def test_the_games_losses_stay_finite_where_the_formulas_do_not():
     sure = torch.tensor([[400.0], [-400.0]])
     for loss in (losses.fake_loss, losses.real_loss, losses.generator_loss):
         assert loss(sure).item() == pytest.approx(200.0)
@@ -49,21 +49,21 @@ def test_guessing_scores_what_the_docstring_says(rng):
     assert losses.continuous_loss(torch.full_like(c, 0.5), c).item() == pytest.approx(1 / 12, rel=0.02)
 
 
-def test_total_loss_is_the_sum_of_its_parts(scores, rng):
-    real, fake = scores
+def test_total_loss_is_the_sum_of_its_parts(logits, rng):
+    real, fake = logits
     label = torch.tensor(0.7, dtype=torch.float64)
     whole = losses.total_loss(real, fake, label)
     assert torch.allclose(whole, losses.fake_loss(fake) + losses.real_loss(real) + label)  # Eq. 9
 
 
-def test_relativistic_loss_is_the_bce_of_the_difference(scores):
-    real, fake = scores
+def test_relativistic_loss_is_the_bce_of_the_difference(logits):
+    real, fake = logits
     bce = F.binary_cross_entropy_with_logits(real - fake, torch.ones_like(real))
     assert torch.allclose(losses.relativistic_loss(real, fake), bce)
 
 
-def test_gradient_penalty_of_a_known_score(rng):
-    """score = w · x has the gradient w everywhere, so the penalty is ½‖w‖² for each frame."""
+def test_gradient_penalty_of_a_known_logit(rng):
+    """logit = w · x has the gradient w everywhere, so the penalty is ½‖w‖² for each frame."""
     w = torch.randn(1, 3, 8, 8, generator=rng)
     x = torch.randn(4, 3, 8, 8, generator=rng, requires_grad=True)
     penalties = losses.gradient_penalties((x * w).sum((1, 2, 3)).unsqueeze(1), x)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -205,5 +206,16 @@ def test_an_origin_that_colab_cannot_open_is_named(tmp_path, origin, message):
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "tests" / "benchmarks").glob("*.py")), ids=lambda path: path.name)
-def test_a_benchmark_can_be_started(path):
-    assert load_script(path.relative_to(ROOT)).__doc__
+def test_a_benchmark_can_be_started(path, monkeypatch, capsys):
+    """What it imports is there, and it has the options that its head shows; --help is asked for where there is any."""
+    head = load_script(path.relative_to(ROOT)).__doc__
+    shown = re.findall(r" (--[a-z-]+)", " ".join(re.findall(rf"python tests/benchmarks/{path.name}([^#\n]*)", head)))
+    usage = ""
+    if "ArgumentParser" in path.read_text():
+        monkeypatch.syspath_prepend(path.parent)
+        monkeypatch.setattr(sys, "argv", [str(path), "--help"])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(str(path), run_name="__main__")
+        assert ended.value.code == 0
+        usage = capsys.readouterr().out.partition("\n\n")[0]
+    assert {option for option in shown if not re.search(rf"{option}\b(?!-)", usage)} == set()

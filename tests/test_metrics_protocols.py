@@ -96,8 +96,7 @@ def test_twenty_thousand_frames_take_bounded_memory():
     """Frames that are one frame in memory: what is copied out of them shows. All at once they are 246 MB."""
     rng = np.random.default_rng(0)
     one = rng.integers(0, 256, (1, 64, 64, 3), dtype=np.uint8)
-    row = [("start", int), ("length", int), ("class", "U1"), ("take", int)]
-    clips = animlab.Clips(np.broadcast_to(one, (20_000, 64, 64, 3)), np.array([(0, 20_000, "", 0)], row), "one")
+    clips = animlab.Clips.single(np.broadcast_to(one, (20_000, 64, 64, 3)))
     look = Features("tiny", 3, 3, "FD(tiny)", tiny)
     kept = 20_000 * 769 * 4 / 1e6  # what the matcher remembers of a frame, 62 MB
     assert kept < peak(lambda: AnimationProtocol(clips, look, 20_000)) < kept + 60

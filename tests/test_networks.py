@@ -52,8 +52,8 @@ def test_discriminator_is_table_2():
 def test_shapes_and_ranges(norm, width, channels, rng):
     frames = Generator(SPACE, channels, width)(SPACE.sample(4, rng))
     assert frames.shape == (4, channels, 64, 64) and frames.abs().max() <= 1
-    score, d_logits, c_hat = Discriminator(SPACE, channels, width, norm=norm)(frames)
-    assert score.shape == (4, 1) and d_logits.shape == (4, 5) and c_hat.shape == (4, 5)
+    logit, d_logits, c_hat = Discriminator(SPACE, channels, width, norm=norm)(frames)
+    assert logit.shape == (4, 1) and d_logits.shape == (4, 5) and c_hat.shape == (4, 5)
 
 
 def test_the_strides_of_the_tables(rng):

@@ -169,19 +169,19 @@ def test_a_step_on_the_ring_is_what_its_equations_say(nb, relativistic, gamma):
     game.step()
 
     real, fake = nb.real_points(128, twin.rng).requires_grad_(), twin.fakes().detach()
-    real_score, fake_score = twin.D(real), twin.D(fake)
+    real_logit, fake_logit = twin.D(real), twin.D(fake)
     if relativistic:
-        loss = -torch.log(torch.sigmoid(real_score - fake_score)).mean()
+        loss = -torch.log(torch.sigmoid(real_logit - fake_logit)).mean()
     else:
-        loss = -torch.log(torch.sigmoid(real_score)).mean() - torch.log(1 - torch.sigmoid(fake_score)).mean()
-    (slope,) = torch.autograd.grad(real_score.sum(), real, create_graph=True)
+        loss = -torch.log(torch.sigmoid(real_logit)).mean() - torch.log(1 - torch.sigmoid(fake_logit)).mean()
+    (slope,) = torch.autograd.grad(real_logit.sum(), real, create_graph=True)
     loss = loss + gamma * 0.5 * (slope**2).sum(dim=1).mean()
     twin.d_optimizer.zero_grad()
     loss.backward()
     twin.d_optimizer.step()
-    fake_score = twin.D(twin.fakes())
+    fake_logit = twin.D(twin.fakes())
     other = twin.D(nb.real_points(128, twin.rng)).detach() if relativistic else 0.0
-    loss = -torch.log(torch.sigmoid(fake_score - other)).mean()
+    loss = -torch.log(torch.sigmoid(fake_logit - other)).mean()
     twin.g_optimizer.zero_grad()
     loss.backward()
     twin.g_optimizer.step()
@@ -295,14 +295,14 @@ WRONG = {
         "σ where σ² belongs": "best_score = lambda x: (x + 1) ** 2 / 3 - (x - 1) ** 2 + np.log(3)",
     },
     2: {
-        "Eq. 4 as it stands": "my_loss = lambda score: -torch.log(torch.sigmoid(score)).mean()",
-        "clamped": "my_loss = lambda score: -torch.log(torch.sigmoid(score).clamp_min(1e-12)).mean()",
-        "a small number added": "my_loss = lambda score: -torch.log(torch.sigmoid(score) + 1e-8).mean()",
-        "Eq. 2": "my_loss = lambda score: F.softplus(score).mean()",
-        "saturating": "my_loss = lambda score: -F.softplus(score).mean()",
-        "the sum": "my_loss = lambda score: F.softplus(-score).sum()",
-        "no mean": "my_loss = lambda score: F.softplus(-score)",
-        "score clamped": "my_loss = lambda score: F.softplus(-score.clamp(-30, 30)).mean()",
+        "Eq. 4 as it stands": "my_loss = lambda logit: -torch.log(torch.sigmoid(logit)).mean()",
+        "clamped": "my_loss = lambda logit: -torch.log(torch.sigmoid(logit).clamp_min(1e-12)).mean()",
+        "a small number added": "my_loss = lambda logit: -torch.log(torch.sigmoid(logit) + 1e-8).mean()",
+        "Eq. 2": "my_loss = lambda logit: F.softplus(logit).mean()",
+        "saturating": "my_loss = lambda logit: -F.softplus(logit).mean()",
+        "the sum": "my_loss = lambda logit: F.softplus(-logit).sum()",
+        "no mean": "my_loss = lambda logit: F.softplus(-logit)",
+        "logit clamped": "my_loss = lambda logit: F.softplus(-logit.clamp(-30, 30)).mean()",
     },
     3: {
         "the bug is still there": "fixed_step = buggy_step",
@@ -353,5 +353,5 @@ def test_a_wrong_answer_is_told_so(k, how):
 def test_the_loss_of_exercise_2_is_cross_entropy():
     space = definitions()
     exec(ANSWERS[1][0].source, space)
-    score = torch.linspace(-90, 90, 37).view(-1, 1)
-    assert torch.allclose(space["my_loss"](score), F.binary_cross_entropy_with_logits(score, torch.ones_like(score)))
+    logit = torch.linspace(-90, 90, 37).view(-1, 1)
+    assert torch.allclose(space["my_loss"](logit), F.binary_cross_entropy_with_logits(logit, torch.ones_like(logit)))

@@ -90,8 +90,8 @@ class AsDiscriminator(torch.nn.Module):
         self.net = net
 
     def forward(self, frames):
-        score, d_logits = self.net(frames, None)
-        return score, d_logits, torch.zeros(len(frames), 1)
+        logit, d_logits = self.net(frames, None)
+        return logit, d_logits, torch.zeros(len(frames), 1)
 
 
 def test_the_papers_way_is_the_librarys_training_step(built, rng):
@@ -146,8 +146,8 @@ def test_each_stage_moves_whom_it_should(built, rng):
 
 def test_the_bug_is_planted(built):
     D = built["Copied"](5)
-    score, d_logits = D(torch.zeros(2, 1, 14, 14), None)
-    assert torch.equal(score[:, 0], d_logits[:, 0])
+    logit, d_logits = D(torch.zeros(2, 1, 14, 14), None)
+    assert torch.equal(logit[:, 0], d_logits[:, 0])
 
 
 # The scores
@@ -296,14 +296,14 @@ WRONG = {
     "both still share a column, the first now": "class Fixed(DigitDiscriminator):\n"
     "    def forward(self, x, label):\n        out = self.judge(self.look(x))\n        return out[:, :1], out[:, :-1]",
     "left as it was": "Fixed = Copied",
-    "the score without its axis": "class Fixed(DigitDiscriminator):\n"
+    "the logit without its axis": "class Fixed(DigitDiscriminator):\n"
     "    def forward(self, x, label):\n        out = self.judge(self.look(x))\n        return out[:, 0], out[:, 1:]",
     "one code thrown away": "class Fixed(DigitDiscriminator):\n"
     "    def forward(self, x, label):\n        out = self.judge(self.look(x))\n        return out[:, 1:2], out[:, 2:]",
     "the gradient cut, the column still shared": "class Fixed(DigitDiscriminator):\n"
     "    def forward(self, x, label):\n        out = self.judge(self.look(x))\n"
     "        return out[:, 1:2].detach(), out[:, 1:]",
-    "the score is the mean of all": "class Fixed(DigitDiscriminator):\n"
+    "the logit is the mean of all": "class Fixed(DigitDiscriminator):\n"
     "    def forward(self, x, label):\n        out = self.judge(self.look(x))\n"
     "        return out.mean(dim=1, keepdim=True), out[:, 1:]",
     "purity by rows": "def agreement(c):\n    return c.max(axis=1).sum() / c.sum(), 0.52",

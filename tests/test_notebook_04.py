@@ -150,7 +150,7 @@ def test_what_is_kept_plays(executed):
         ({"width": "x"}, ValueError, "width must be a number from 0.001 to 100, got 'x'."),
         ({"n_c": 0}, ValueError, "n_c must be a whole number of at least 1, got 0."),
         ({"label_view": "blured"}, ValueError, "A preset's label_view must be "),
-        ({"out": "mine"}, FileExistsError, "mine holds what this lesson has not made: "),
+        ({"out": "mine"}, FileExistsError, "mine holds files that this lesson did not make: "),
     ],
 )
 def test_a_parameter_that_does_not_fit_is_named_before_anything_is_done(parameters, error, says, tmp_path, monkeypatch):

@@ -1,14 +1,13 @@
 """Notebook 07: its checks tell right from wrong, and its table holds every run of the fight with what was measured."""
 
 import json
-import re
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
 import torch
-from lessons import answers, cells
+from lessons import answers, cells, stored_table
 from PIL import Image
 
 from animlab import metrics
@@ -81,7 +80,7 @@ def test_a_wrong_answer_is_turned_down(names, exercise, answer, message, how):
 
 def test_the_table_holds_everybody_with_all_seeds():
     found = [(row["data"], row["who"], row["seed"]) for row in TABLE["runs"]]
-    everybody = [(data, name) for data, ground in BENCHMARKS.items() for name in [*ground.rivals, "real"]]
+    everybody = [(data, name) for data, contest in BENCHMARKS.items() for name in [*contest.rivals, "real"]]
     assert sorted(found) == sorted((*who, seed) for who in everybody for seed in range(TABLE["seeds"]))
     for row in TABLE["runs"]:
         assert row["score"] == pytest.approx(metrics.animation_score(row["psnr"], row["ssim"], row["fd"]), rel=1e-3)
@@ -136,8 +135,8 @@ def test_four_minutes_are_few_steps_for_the_baselines():
     assert 18 < 100_000 * TABLE["seconds"] / steps["tgan"] / 3600 < 24  # hours of TGAN as published, at this width
     moco = each("actions", "mocogan", "steps").mean()
     assert 1.8 < each("actions", "stable", "steps").mean() / moco < 2.2 and 45 < 100_000 / moco < 55
-    for data, ground in BENCHMARKS.items():
-        for who in ground.rivals:
+    for data, contest in BENCHMARKS.items():
+        for who in contest.rivals:
             counts = each(data, who, "steps")
             assert counts.max() < 1.125 * counts.min()
 
@@ -161,10 +160,8 @@ def test_on_the_digits_only_ours_have_started():
 
 
 def test_motion_notices_what_was_done_to_clips():
-    (cell,) = (cell for cell in NOTEBOOK.cells if '"shuffled": np.stack(' in cell.source)
-    lines = "".join(output.text for output in cell.outputs)
-    rows = re.findall(r"^([a-z ]+?) +clips +([\d.]+)  motion +([\d.]+)$", lines, re.M)
-    clips, motion = ({name: float(row[k]) for name, *row in rows} for k in range(2))
+    rows = stored_table(NOTEBOOK, "distance to real clips")
+    clips, motion = ({name: float(row[k]) for name, row in rows.items()} for k in range(2))
     assert 1.3 < motion["shuffled"] / motion["other real clips"] < 1.8
     assert motion["frozen"] > 2 * motion["other real clips"] and clips["shuffled"] < 1.1 * clips["other real clips"]
     said = "from {other real clips:.2f} to {shuffled:.2f} when the frames are in the wrong order, and to {frozen:.2f}"

@@ -118,8 +118,8 @@ def test_pairing_and_penalty_are_the_library_s(nb, rng):
     real, fake = torch.randn(7, 1, generator=rng), torch.randn(7, 1, generator=rng)
     assert torch.equal(nb.pairing(real, fake), losses.relativistic_loss(real, fake))
     frames = torch.randn(5, 2, 6, 6, generator=rng).requires_grad_()
-    score = (frames**3).sum(dim=(1, 2, 3))[:, None]
-    mine, theirs = nb.penalty(score, frames), losses.gradient_penalties(score, frames)
+    logit = (frames**3).sum(dim=(1, 2, 3))[:, None]
+    mine, theirs = nb.penalty(logit, frames), losses.gradient_penalties(logit, frames)
     assert torch.allclose(mine, theirs) and mine.requires_grad
     assert torch.allclose(mine, 0.5 * (3 * frames**2).square().sum(dim=(1, 2, 3)))
 
@@ -191,7 +191,7 @@ def test_the_ablations_are_shown_where_they_are(nb, tmp_path, monkeypatch):
 
 # Exercises: the check cell of each, on answers that are wrong in one way each.
 
-GP = "def gp(score, x):\n    (slope,) = torch.autograd.grad(score.sum(), x, create_graph=True)\n    return "
+GP = "def gp(logit, x):\n    (slope,) = torch.autograd.grad(logit.sum(), x, create_graph=True)\n    return "
 WRONG = {
     1: {
         "steps": ("half_life = lambda decay, batch: math.log(0.5) / math.log(decay)", "number of steps"),
@@ -208,11 +208,11 @@ WRONG = {
     },
     3: {
         "pairs": ("all_pairs = pairing", "the n pairs"),
-        "sum": ("all_pairs = lambda score, other: F.softplus(other.T - score).sum()", "the mean"),
-        "sign": ("all_pairs = lambda score, other: F.softplus(score - other.T).mean()", "wrong way round"),
-        "early mean": ("all_pairs = lambda score, other: F.softplus(other.mean() - score.mean())", "after softplus"),
-        "no mean": ("all_pairs = lambda score, other: F.softplus(other.T - score)", "One number"),
-        "one side": ("all_pairs = lambda score, other: F.softplus(other.mean() - score).mean()", "one by one"),
+        "sum": ("all_pairs = lambda logit, other: F.softplus(other.T - logit).sum()", "the mean"),
+        "sign": ("all_pairs = lambda logit, other: F.softplus(logit - other.T).mean()", "wrong way round"),
+        "early mean": ("all_pairs = lambda logit, other: F.softplus(other.mean() - logit.mean())", "after softplus"),
+        "no mean": ("all_pairs = lambda logit, other: F.softplus(other.T - logit)", "One number"),
+        "one side": ("all_pairs = lambda logit, other: F.softplus(other.mean() - logit).mean()", "one by one"),
     },
 }  # fmt: skip
 

@@ -1,12 +1,13 @@
-"""Notebook 10: it measures clips right, its exercises tell right from wrong."""
+"""Notebook 10: it measures clips right, its text is true to its numbers, its exercises tell right from wrong."""
 
+import re
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import papermill
 import pytest
-from lessons import answers, attempt, cells
+from lessons import answers, attempt, cells, stored_table, stored_text
 from PIL import Image
 from test_notebooks import PARAMETERS, hidden_errors
 
@@ -61,6 +62,32 @@ def test_the_strip_draws_the_same_labels_each_time(nb, monkeypatch):
     strip = nb.Strip(space.sample(3))
     strip.on_sample(animlab.Record(5, 10, {}, 0.0, 0.0, model))
     assert strip.names == ["5"] and (strip.rows[0] == model.frames(strip.labels)).all() and len(shown) == 1
+
+
+# What the text says of the stored results.
+
+
+def test_the_folder_holds_two_films_and_three_files_that_are_none():
+    first, *skipped = stored_text(NOTEBOOK, 'load_dataset("folder"').splitlines()
+    assert "2 clips, 240 frames" in first
+    assert [re.search("name='(.*?)'", line)[1] for line in skipped] == ["IMG_0007.HEIC", "shopping.txt", "again.mp4"]
+
+
+def test_a_camera_that_shakes_moves_nearly_everything():
+    share = {name: int(value.strip("%")) for name, (value,) in stored_table(NOTEBOOK, "film").items()}
+    assert share["as filmed"] < 60 < share["held by hand"]
+
+
+def test_both_labels_are_read_far_better_than_by_guessing():
+    losses = stored_table(NOTEBOOK, "loss of a label")
+    (d, guessed_d), (c, guessed_c) = ([float(value) for value in losses[name]] for name in ("lambda_d", "lambda_c"))
+    assert (guessed_d, guessed_c) == (pytest.approx(np.log(2), abs=5e-4), pytest.approx(1 / 12, abs=5e-4))
+    assert d < 0.3 * guessed_d and c < 0.5 * guessed_c
+
+
+def test_the_page_is_small_enough_to_send():
+    (size,) = re.findall(r": ([\d.]+) MB", stored_text(NOTEBOOK, "export_player"))
+    assert 0 < float(size) < 6
 
 
 # A reader's own folder.

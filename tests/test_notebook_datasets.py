@@ -1,11 +1,12 @@
-"""The exercises of the notebook on data sets: their check cells against the worked answers and against wrong ones."""
+"""The notebook on data sets: its text is true to its numbers, its checks tell right from wrong."""
 
+import re
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
-from lessons import answers, cells
+from lessons import answers, cells, stored_table, stored_text
 
 import animlab
 
@@ -23,6 +24,40 @@ def exercises(notebook):
 @pytest.fixture(scope="module")
 def clips():
     return animlab.load_dataset("actions-synthetic", progress=False)
+
+
+# What the text says of the stored results.
+
+
+def test_the_table_has_the_counts_of_the_text():
+    rows = stored_table(NOTEBOOK, "set")
+    assert rows["shapes"][:2] == ["8,000", "256,000"] and rows["actions"][:2] == ["72", "5,290"]
+    assert rows["moving-mnist"][0] == "10,000" and rows["faces3d"][1] == "40,000" and rows["celeba"][1] == "10,000"
+    assert max(rows.values(), key=lambda row: int(row[1].replace(",", ""))) == rows["shapes"]
+    assert rows["shapes"][-1] == "12" and max(int(row[-1]) for row in rows.values()) < 100
+
+
+def test_in_the_clip_that_is_shown_one_arm_waves_and_nothing_else_moves(clips):
+    first = clips.clips[0]
+    span = slice(first["start"], first["start"] + first["length"])
+    swing = {name: np.ptp(clips.factors[name][span]) for name in ("left_arm", "right_arm", "bend")}
+    assert [angle > 60 for angle in swing.values()].count(True) == 1 and swing["bend"] == 0
+
+
+def test_after_a_split_by_frame_the_nearest_is_ten_times_closer():
+    by_frame, by_clip = map(
+        float, re.findall(r"([\d.]+)(?: grey levels away)? by", stored_text(NOTEBOOK, "nearest(test.frames"))
+    )
+    assert by_clip / by_frame == pytest.approx(10, abs=0.5)
+
+
+def test_the_folder_that_is_drawn_has_two_clips_and_two_surprises():
+    first, *skipped = stored_text(NOTEBOOK, 'load_dataset("folder"').splitlines()
+    assert "2 clips, 28 frames" in first
+    assert [re.search("name='(.*?)'", line)[1] for line in skipped] == ["notes.txt", "broken.png"]
+
+
+# The exercises: their check cells against the worked answers and against wrong ones.
 
 
 @pytest.fixture

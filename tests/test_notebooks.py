@@ -35,9 +35,9 @@ PARAMETERS = {
         "dataset": "shapes-synthetic", "grid": [[2, 1]], "steps": 2, "width": 0.05, "seed": 1, "workers": 1,
     },
     "06_metrics": {
-        "dataset": "actions-synthetic", "animations": 4, "samples": 100, "redraw_steps": 4, "seed": 1,
+        "dataset": "actions-synthetic", "animations": 4, "samples": 100, "inversion_steps": 4, "seed": 1,
     },
-    "07_comparisons": {"ground": "moving-mnist", "seconds": 1, "width": 0.1, "seed": 1},
+    "07_comparisons": {"benchmark": "moving-mnist", "seconds": 1, "width": 0.1, "seed": 1},
     "08_computation": {"frames": 32, "sizes": [64, 128], "gpu": 16},
     "09_beyond_the_paper": {
         "weights": "pretrained/shapes", "dataset": "shapes-synthetic", "seconds": 1, "game_steps": 20, "seeds": 1,

@@ -23,9 +23,8 @@ FILE = "model.safetensors"
 def fit(out: Path, steps: int = 2, **options) -> animlab.Run:
     """A run of tiny networks on noise."""
     frames = np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), np.uint8)
-    clips = animlab.Clips(frames, np.zeros(1, [("start", "i8"), ("length", "i8")]), "noise")
     options = {"width": 0.1, "progress": False} | options
-    return animlab.fit(clips, SPACE, animlab.Preset(batch=8), steps, out=out, **options)
+    return animlab.fit(animlab.Clips.single(frames), SPACE, animlab.Preset(batch=8), steps, out=out, **options)
 
 
 # One process a place --------------------------------------------------------------------------------------------------
@@ -194,6 +193,6 @@ def test_what_somebody_else_has_made_is_left_alone(what, anew, tmp_path):
         else:
             (place / (".hidden" if "hidden" in what else "thesis.txt")).write_text("mine")
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(FileExistsError, match=rf"^{re.escape(str(place))} holds what this lesson has not made: "):
+    with pytest.raises(FileExistsError, match=rf"^{re.escape(str(place))} holds files that this lesson did not make: "):
         own_folder(place, anew=anew)
     assert sorted(tmp_path.rglob("*")) == before

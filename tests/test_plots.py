@@ -128,8 +128,8 @@ def test_a_table_is_markdown_with_rounded_numbers():
     ]  # fmt: skip
 
 
-def test_a_landscape_is_steepest_where_its_score_is():
-    """A score that is a plane has one slope everywhere; the map is yellow where it is high and blue where it is low."""
+def test_a_landscape_is_steepest_where_its_logit_is():
+    """A logit that is a plane has one slope everywhere; the map is yellow where it is high and blue where it is low."""
     plane = torch.nn.Linear(2, 1)
     with torch.no_grad():
         plane.weight.copy_(torch.tensor([[3.0, 4.0]]))

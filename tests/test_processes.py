@@ -29,8 +29,6 @@ folder, presets = sys.argv[1], json.loads(sys.argv[2])
 rank = os.environ.get("RANK", "0")
 frames = np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), np.uint8)
 frames[:, 0, 0] = np.arange(40)[:, None]  # each frame carries its number
-table = np.zeros(1, [("start", "i8"), ("length", "i8"), ("class", "U8"), ("take", "i8")])
-table["length"] = 40
 inner, noted, told = gan_trainer.train_step, {}, []
 
 def noting(g, d, g_optimizer, d_optimizer, real, labels, *rest):
@@ -52,7 +50,7 @@ gan_trainer.train_step = noting
 for name, preset in presets.items():
     noted.clear()
     run = animlab.fit(
-        animlab.Clips(frames, table, "noise"), animlab.LabelSpace(3, 4, 2), animlab.Preset(**preset), STEPS, width=0.1,
+        animlab.Clips.single(frames), animlab.LabelSpace(3, 4, 2), animlab.Preset(**preset), STEPS, width=0.1,
         out=f"{folder}/{name}", precision="fp32", device="cpu", progress=False, callbacks=[Told()])
     noted.update({f"history {loss}": torch.from_numpy(values) for loss, values in run.history.items()})
     save_file({key: value.contiguous() for key, value in noted.items()}, f"{folder}/{name} {rank}.safetensors")
@@ -136,9 +134,7 @@ def test_in_a_notebook(tmp_path):
         port = free.getsockname()[1]
     cells = [
         "import numpy as np, animlab, torch",
-        "table = np.zeros(1, [('start', 'i8'), ('length', 'i8'), ('class', 'U8'), ('take', 'i8')])",
-        "table['length'] = 40",
-        "clips = animlab.Clips(np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), np.uint8), table, 'noise')",
+        "clips = animlab.Clips.single(np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), np.uint8))",
         "def train(out):\n"
         "    space = animlab.LabelSpace()\n"
         "    return animlab.fit(clips, space, steps=2, width=0.1, out=out, progress=False, device='cpu')",

@@ -2,13 +2,17 @@
 
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections import Counter
 
+import dask
 import nbformat
+import numpy as np
 import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
@@ -17,6 +21,8 @@ from animlab.sweeps import SweepError, cell_name, result_of, sweep
 
 # Counts to `steps`, writes each step down, keeps a checkpoint every `EVERY` steps and resumes from it.
 EVERY = 10
+ENDLESS = []
+ENDLESS.append(ENDLESS)
 SOURCE = f"""
 import json, os, pathlib, time
 folder = pathlib.Path(out)
@@ -242,7 +248,12 @@ def test_a_worker_killed_in_mid_cell_loses_nothing_and_runs_nothing_twice(notebo
 @pytest.mark.parametrize(
     "cell, message",
     [({"m": 1}, "'m' cannot be set in a cell: for count.ipynb it is none of n, out, pause, steps"),
-     ({"out": "x"}, "is set by the sweep"), ({"n": float("nan")}, "JSON"), ({"n": {1, 2}}, "JSON")],
+     ({"out": "x"}, "is set by the sweep"),
+     ({"n": float("nan")}, r"^A cell cannot set 'n' to nan: give what JSON can store, .*\.$"),
+     ({"n": np.float32("inf")}, r"cannot set 'n' to np.float32\(inf\): give"),
+     ({"n": {1, 2}}, r"cannot set 'n' to \{1, 2\}: give"), ({"n": [1, 1j]}, r"cannot set 'n' to \[1, 1j\]: give"),
+     ({"n": ENDLESS}, r"cannot set 'n' to \[\[.*\]\]: give"),
+     (1, r"^A cell is a dictionary of parameters, got int\.$")],
 )  # fmt: skip
 def test_a_cell_that_cannot_be_run_is_turned_down_before_any_is(cell, message, notebook, tmp_path):
     with pytest.raises((ValueError, TypeError), match=message):
@@ -250,6 +261,44 @@ def test_a_cell_that_cannot_be_run_is_turned_down_before_any_is(cell, message, n
     assert not (tmp_path / "sweep").exists()
 
 
+@pytest.mark.parametrize("cells, kind", [({"n": 1}, "dict"), (None, "NoneType"), (3, "int"), ("n", "str")])
+def test_cells_are_a_list_of_dictionaries(cells, kind, notebook, tmp_path):
+    with pytest.raises(TypeError, match=rf"^(cells must be a list of dictionaries|A cell is a dict.*), got {kind}\.$"):
+        sweep(notebook, cells, tmp_path / "sweep", progress=False)
+
+
+@pytest.mark.parametrize("scheduler", ["foo", "", "localhost", "tcp://localhost", "ftp://localhost:8786", 8786])
+def test_an_address_that_is_none_is_turned_down(scheduler, notebook, tmp_path):
+    with pytest.raises(ValueError, match=rf"^scheduler must be an address .*, got {re.escape(repr(scheduler))}\.$"):
+        sweep(notebook, [{"n": 1}], tmp_path / "sweep", scheduler=scheduler)
+
+
+def test_a_scheduler_that_does_not_answer_is_named(notebook, tmp_path):
+    with socket.socket() as taken, dask.config.set({"distributed.comm.timeouts.connect": "100ms"}):
+        taken.bind(("127.0.0.1", 0))  # and nobody listens
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(OSError, match=rf"^No dask scheduler answers at '{address}': start one, .*\.$"):
+            sweep(notebook, [{"n": 1}], tmp_path / "sweep", scheduler=address, progress=False)
+
+
 def test_the_name_of_a_cell_hangs_on_its_values_alone():
     assert cell_name({"a": 1, "b": [2.5, None]}) == cell_name({"b": [2.5, None], "a": 1})
     assert len({cell_name(cell) for cell in ({"a": 1}, {"a": 2}, {"b": 1}, {"a": "1"}, {"a": 1, "b": None}, {})}) == 6
+
+
+def test_numbers_of_numpy_are_those_of_python(notebook, cluster, tmp_path):
+    plain = {"n": 3, "steps": 2, "pause": 0.0}
+    cell = {"n": np.int64(3), "steps": np.array(2), "pause": np.float32(0)}
+    assert cell_name(cell) == cell_name(plain)
+    assert cell_name({"a": [np.int8(1), (np.bool_(True), np.array([2.5]))]}) == cell_name({"a": [1, [True, [2.5]]]})
+    (result,) = sweep(notebook, [cell], tmp_path / "sweep", scheduler=cluster[0], progress=False)
+    assert result == result_of(tmp_path / "sweep" / cell_name(plain)) and result["parameters"] == {"n": 3}
+
+
+def test_a_cell_that_fails_on_a_cluster_of_its_own_is_said_once(notebook, tmp_path):
+    """In the error, and not by dask as well."""
+    script = f"from animlab.sweeps import sweep\nsweep({str(notebook)!r}, [{{'n': -1}}], {str(tmp_path / 'sweep')!r}"
+    command = [sys.executable, "-c", f"{script}, progress=False)"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert "SweepError: 1 of 1 cells failed, the first, {'n': -1}, with ValueError: n is -1; the" in done.stderr
+    assert "Compute Failed" not in done.stderr and "distributed.worker" not in done.stderr, done.stderr

@@ -26,6 +26,7 @@ import animlab
 from animlab import PRESETS, Callback, Clips, LabelSpace, Preset
 from animlab.augment import VIEWS
 from animlab.backend.distributed import Processes
+from animlab.datasets import owls
 from animlab.gan_trainer import GANTrainer
 from animlab.networks import build
 from animlab.step import train_step
@@ -43,7 +44,7 @@ def make_clips(frames: np.ndarray | None = None) -> Clips:
         frames = np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), np.uint8)
     table = np.zeros(1, [("start", "i8"), ("length", "i8"), ("class", "U8"), ("take", "i8")])
     table["length"] = len(frames)
-    return Clips(frames, table, "noise")
+    return Clips(frames, table, "noise")  # not `Clips.single`, which would refuse what `fit` has to refuse
 
 
 def small_fit(preset: str | Preset = "stable", steps: int = 6, clips: Clips | None = None, **options) -> animlab.Run:
@@ -101,7 +102,7 @@ def slow_step(generator, discriminator, real, labels, preset, rand, lr):
         return [(preset.lambda_d, F.cross_entropy(d_logits, d)), (preset.lambda_c, F.mse_loss(c_hat, c))]
 
     def penalty(frame):
-        """½‖∇ score‖² of a single frame."""
+        """½‖∇ logit‖² of a single frame."""
         frame = frame[None].clone().requires_grad_()
         (gradient,) = torch.autograd.grad(discriminator(frame)[0].sum(), frame, create_graph=True)
         return 0.5 * gradient.norm() ** 2
@@ -123,13 +124,13 @@ def slow_step(generator, discriminator, real, labels, preset, rand, lr):
     fake = generator(labels).detach()
     judged = shown(torch.cat([real, fake]))
     views = [view(shown(fake[: n // 2]), rand)] if view else []  # its labels are those of the fakes it shows
-    score, d_logits, c_hat = discriminator(torch.cat([judged, *views]))
-    real_score, fake_score, read = score[:n], score[n : 2 * n], slice(2 * n if view else n, None)
+    logit, d_logits, c_hat = discriminator(torch.cat([judged, *views]))
+    real_logit, fake_logit, read = logit[:n], logit[n : 2 * n], slice(2 * n if view else n, None)
     terms = label_terms(d_logits[read], c_hat[read])
     if relativistic:
-        terms.append((1, bce(real_score - fake_score, ones)))
+        terms.append((1, bce(real_logit - fake_logit, ones)))
     else:
-        terms += [(1, bce(real_score, ones)), (1, bce(fake_score, zeros))]
+        terms += [(1, bce(real_logit, ones)), (1, bce(fake_logit, zeros))]
     if preset.gamma:
         some = range(0, n // preset.penalty_every)
         terms += [(preset.gamma / len(some), penalty(judged[start + i])) for start in (0, n) for i in some]
@@ -138,9 +139,9 @@ def slow_step(generator, discriminator, real, labels, preset, rand, lr):
     fake = generator(labels)
     judged = shown(fake)  # which draws its random numbers before the view does
     views = [view(shown(fake[: n // 2]), rand)] if view else []
-    score, d_logits, c_hat = discriminator(torch.cat([judged, *views]))
+    logit, d_logits, c_hat = discriminator(torch.cat([judged, *views]))
     read = slice(n if view else 0, None)
-    margin = score[:n] - real_score.detach() if relativistic else score[:n]
+    margin = logit[:n] - real_logit.detach() if relativistic else logit[:n]
     terms = [*label_terms(d_logits[read], c_hat[read]), (1, bce(margin, ones))]
     if preset.lambda_still:
         change = F.avg_pool2d(fake[n // 2 :] - fake[: n // 2], 4).reshape(n // 2, -1)
@@ -216,7 +217,7 @@ def test_losses_of_a_step_are_pytorchs(rng):
     preset = SMALL["paper"]
     generator, discriminator, real, labels = step_inputs(preset, rng)
     with torch.no_grad():
-        score, d_logits, c_hat = deepcopy(discriminator)(torch.cat([real, deepcopy(generator)(labels)]))
+        logit, d_logits, c_hat = deepcopy(discriminator)(torch.cat([real, deepcopy(generator)(labels)]))
     nets = generator, discriminator
     losses = ours(nets, [torch.optim.SGD(net.parameters(), 0.0) for net in nets], real, labels, preset)
     told = torch.cat([torch.ones(8, 1), torch.zeros(8, 1)])
@@ -224,7 +225,7 @@ def test_losses_of_a_step_are_pytorchs(rng):
     lambda_c = F.mse_loss(c_hat[8:], labels.c)
     assert losses["lambda_d"].item() == pytest.approx(lambda_d.item(), rel=1e-4)
     assert losses["lambda_c"].item() == pytest.approx(lambda_c.item(), rel=1e-4)
-    bce = 2 * F.binary_cross_entropy_with_logits(score, told)  # two means of 8, not one of 16
+    bce = 2 * F.binary_cross_entropy_with_logits(logit, told)  # two means of 8, not one of 16
     assert losses["d_loss"].item() == pytest.approx((bce + lambda_d + lambda_c).item(), rel=1e-4)
     assert not any(value.requires_grad for value in losses.values())
 
@@ -308,7 +309,7 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path):
 )
 def test_resume_refuses_other_settings(key, other, tmp_path):
     small_fit(steps=1, out=tmp_path)
-    message = rf"^The run in \S+ was begun with {key} = .*: resume with the same or anew\.$"
+    message = rf"^The run in \S+ was begun with {key} = .*: resume it with the same setting, or start a new run .*\.$"
     with pytest.raises(ValueError, match=message):
         small_fit(**({"steps": 2, "out": tmp_path, "resume": True} | other))
 
@@ -339,12 +340,76 @@ def test_a_bad_place_shows_before_training(tmp_path):
 def test_resume_refuses_other_frames_of_the_same_name(tmp_path):
     other = make_clips(np.random.default_rng(1).integers(0, 256, (40, 64, 64, 3), np.uint8))
     small_fit(steps=1, out=tmp_path)
-    said = f"The run in {tmp_path} was begun with other frames than these, which are named 'noise' as well: "
+    said = (
+        f"The run in {tmp_path} was begun with other frames than these, which are named 'noise' as well: resume it "
+        "with the same frames, or start a new run in another folder."
+    )
     for clips in (other, make_clips(make_clips().frames[:39])):
-        with pytest.raises(ValueError, match=f"^{re.escape(said)}resume with the same or anew\\.$"):
+        with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
             small_fit(steps=2, out=tmp_path, resume=True, clips=clips)
     near = make_clips(np.where(make_clips().frames < 255, make_clips().frames + 1, 255).astype(np.uint8))
     assert small_fit(steps=2, out=tmp_path, resume=True, clips=near).step == 2  # as another decoder would have them
+
+
+def blackened(frames: np.ndarray) -> None:
+    """All but the eight frames that older versions looked at."""
+    frames[np.setdiff1d(np.arange(len(frames)), np.linspace(0, len(frames) - 1, 8).astype(int))] = 0
+
+
+def shuffled(frames: np.ndarray) -> None:
+    """Every pixel at another place of its square of 16 × 16."""
+    squares = frames.reshape(len(frames), 4, 16, 4, 16, -1).transpose(0, 1, 3, 2, 4, 5)
+    mixed = np.random.default_rng(3).permutation(squares.reshape(len(frames), 4, 4, 256, -1), axis=3)
+    frames[:] = mixed.reshape(squares.shape).transpose(0, 1, 3, 2, 4, 5).reshape(frames.shape)
+
+
+def swapped(frames: np.ndarray) -> None:
+    """Two neighbours in one film, which differ by little."""
+    frames[[20, 21]] = frames[[21, 20]]
+
+
+def replaced(frames: np.ndarray) -> None:
+    frames[21] = frames[70]
+
+
+@pytest.fixture(scope="module")
+def films() -> np.ndarray:
+    """Owls, (80, 64, 64, 3): a plain wall, and motion in parts of it."""
+    return np.concatenate([clip.frames for clip in owls.render_owls(40)])
+
+
+@pytest.mark.parametrize("change", [blackened, shuffled, swapped, replaced], ids=lambda change: change.__name__)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_resume_notices_any_real_change_of_the_frames(change, channels, films, tmp_path):
+    other = films[..., :channels].copy()
+    small_fit(steps=1, out=tmp_path, clips=make_clips(other.copy()))
+    change(other)
+    with pytest.raises(ValueError, match="was begun with other frames than these"):
+        small_fit(steps=2, out=tmp_path, resume=True, clips=make_clips(other))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("noise", [lambda rng, x: rng.integers(-1, 2, x.shape), lambda rng, x: 2, lambda rng, x: -2])
+def test_resume_passes_over_what_a_decoder_rounds(noise, channels, films, tmp_path):
+    frames = films[..., :channels]
+    small_fit(steps=1, out=tmp_path, clips=make_clips(frames.copy()))
+    near = np.clip(frames.astype(int) + noise(np.random.default_rng(4), frames), 0, 255).astype(np.uint8)
+    assert small_fit(steps=2, out=tmp_path, resume=True, clips=make_clips(near)).step == 2
+
+
+def test_a_run_of_an_older_version_resumes(films, tmp_path):
+    """It holds the levels of eight frames, and no sketch of all of them."""
+    small_fit(steps=1, out=tmp_path, clips=make_clips(films))
+    tensors = load_file(tmp_path / FILE)
+    with safe_open(tmp_path / FILE, "pt") as file:
+        header = json.loads(file.metadata()["animlab"])
+    means = films[[0, 11, 22, 33, 45, 56, 67, 79]].reshape(8, 4, 16, 4, 16, 3).mean(axis=(2, 4, 5))
+    assert header["frames"] == f"80 {means.round().astype(np.uint8).tobytes().hex()}"
+    del tensors["training.frames"], header["crc32"]["training.frames"]
+    save_file(tensors, tmp_path / FILE, {"animlab": json.dumps(header)})
+    with pytest.raises(ValueError, match="was begun with other frames than these"):
+        small_fit(steps=2, out=tmp_path, resume=True, clips=make_clips(films[::-1].copy()))
+    assert small_fit(steps=2, out=tmp_path, resume=True, clips=make_clips(films)).step == 2
 
 
 @pytest.mark.parametrize(
@@ -361,6 +426,7 @@ def test_resume_refuses_other_frames_of_the_same_name(tmp_path):
         (lambda t, h: h["card"].update(preset_values={"zeal": 1}), "unexpected keyword argument 'zeal'"),
         (lambda t, h: h.update(card=[]), "the card is [], not an object"),
         (lambda t, h: h.update(frames="many"), "ValueError"),
+        (lambda t, h: t.update({"training.frames": torch.zeros(2, 2)}), "the sketch of the frames is float32 (2, 2)"),
         (lambda t, h: h.pop("space"), "a header without 'space', so it cannot be resumed"),
     ],
 )  # fmt: skip
@@ -572,9 +638,7 @@ OUT_OF_MEMORY = """
 import resource, sys
 import numpy as np, torch
 import animlab
-table = np.zeros(1, [("start", "i8"), ("length", "i8"), ("class", "U8"), ("take", "i8")])
-table["length"] = 40
-clips = animlab.Clips(np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), np.uint8), table, "noise")
+clips = animlab.Clips.single(np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), np.uint8))
 class Squeeze(animlab.Callback):
     def on_step(self, record):
         if record.step == 5:
@@ -732,8 +796,7 @@ import sys
 import numpy as np
 import animlab
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # "nohup pytest" has its children ignore it
-table = np.zeros(1, [("start", "i8"), ("length", "i8")])
-clips = animlab.Clips(np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), np.uint8), table, "noise")
+clips = animlab.Clips.single(np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), np.uint8))
 class Tells(animlab.Callback):
     def on_step(self, record):
         print(record.step, flush=True)

@@ -1,11 +1,14 @@
 """The page that export_player writes, in a real browser without a network: pixels, controls, Play, the GIF."""
 
 import base64
+import errno
 import io
 import json
 import os
 import re
 import shutil
+import signal
+import sys
 
 import numpy as np
 import pytest
@@ -603,9 +606,33 @@ def test_another_ending(name, tmp_path):
         animlab.export_player(model_of(), tmp_path / name)
 
 
-def test_a_folder_that_is_not_there(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"There is no folder .*nowhere' to write 'player.html' to; make it"):
-        animlab.export_player(model_of(), tmp_path / "nowhere" / "player.html")
+def test_a_folder_that_is_not_there_is_made_as_for_an_animation(tmp_path):
+    path = tmp_path / "pages" / "today" / "player.html"
+    assert animlab.export_player(model_of(), path) == path
+    assert [file.name for file in path.parent.iterdir()] == ["player.html"] and path.stat().st_size > 10_000
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of files")
+def test_a_page_that_cannot_be_written_leaves_the_last_one_and_says_so(tmp_path):
+    import resource
+
+    path, clip = tmp_path / "player.html", np.random.default_rng(0).integers(0, 256, (9, 64, 64, 3), np.uint8)
+    path.write_text("old")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+        with pytest.raises(OSError) as page:
+            animlab.export_player(model_of(), path)
+        with pytest.raises(OSError) as movie:
+            animlab.save_animation(clip, tmp_path / "clip.gif")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    why = f"could not be written: {os.strerror(errno.EFBIG)}"
+    assert page.value.strerror == f"{path} {why}, and what was there is kept."
+    assert movie.value.strerror == f"{tmp_path / 'clip.gif'} {why}."
+    assert [file.name for file in tmp_path.iterdir()] == ["player.html"] and path.read_text() == "old"
 
 
 def test_a_folder_in_the_files_place(tmp_path):

@@ -57,9 +57,9 @@ def test_the_page_is_written_under_the_name_in_the_field(player, tmp_path):
     assert player.status.value == f"Wrote {tmp_path / 'mine.html'}: it plays in any browser, without Python"
     page = (tmp_path / "mine.html").read_text()
     assert page.startswith("<!doctype html>") and all(f"c{j}" in page for j in range(3))
-    player.file.value = "no/such/folder.gif"
+    player.file.value = "mine.html/other.gif"  # a file is no folder
     player.export.click()
-    assert "There is no folder 'no/such'" in html.unescape(player.status.value)
+    assert f"{tmp_path / 'mine.html' / 'other.html'} could not be written: " in html.unescape(player.status.value)
 
 
 def test_it_starts_where_it_is_told_to(model):

@@ -98,7 +98,17 @@ class ClipGAN(nn.Module, ABC):
         """
 
     def draw(self, n: int, frames: int, rng: torch.Generator, d: int | None) -> Tensor:
-        """Generates random clips, (n, C, frames, 64, 64) in [-1, 1]. Takes what `noise` takes."""
+        """Generates random clips.
+
+        Args:
+            n: number of clips.
+            frames: frames in a clip.
+            rng: source of randomness, on the networks' device.
+            d: the category of all clips; None draws one for each.
+
+        Returns:
+            (n, C, frames, 64, 64) in [-1, 1].
+        """
         return self.paint(self.noise(n, frames, rng, d), frames)
 
     def autocast(self) -> AbstractContextManager[Any]:

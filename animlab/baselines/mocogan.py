@@ -96,6 +96,14 @@ class Generator(nn.Module):
         return path[torch.arange(n, device=rng.device), moment][:, None]
 
     def forward(self, latents: Tensor) -> Tensor:
+        """Draws clips.
+
+        Args:
+            latents: (N, T, 60 + categories), as `latents` gives them.
+
+        Returns:
+            (N, C, T, 64, 64) in [-1, 1].
+        """
         n, t, size = latents.shape
         frames = self.paint(latents.reshape(n * t, size, 1, 1))  # (N·T, C, 64, 64)
         return frames.unflatten(0, (n, t)).transpose(1, 2)
@@ -121,6 +129,15 @@ class ImageDiscriminator(nn.Module):
         self.layers = nn.ModuleList([*layers, nn.Conv2d(before, 1, 4, 2, 1, bias=False)])  # (1, 4, 4)
 
     def forward(self, images: Tensor, rng: torch.Generator) -> Tensor:
+        """Scores the patches of images.
+
+        Args:
+            images: (N, C, 64, 64) in [-1, 1].
+            rng: source of the noise that is added before each layer.
+
+        Returns:
+            Logits (N, 16), one for each patch.
+        """
         x = images
         for layer in self.layers:
             x = layer(_noisy(x, self.noise, rng))
@@ -150,6 +167,15 @@ class VideoDiscriminator(nn.Module):
         self.layers = nn.ModuleList([*layers, nn.Conv3d(before, 1 + categories, 4, bias=False)])
 
     def forward(self, clips: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Scores clips and reads their category.
+
+        Args:
+            clips: (N, C, 16, 64, 64) in [-1, 1].
+            rng: source of the noise that is added before each layer.
+
+        Returns:
+            The logit (N, 1), and the logits of the category (N, categories).
+        """
         x = clips
         for layer in self.layers:
             x = layer(_noisy(x, self.noise, rng))
@@ -223,8 +249,8 @@ class MoCoGAN(ClipGAN):
         with torch.no_grad():
             fake_clips, _ = self._clips(rng)
         with self.autocast():
-            (real, real_logits), (fake, _) = (self.video_discriminator(x, rng) for x in (real_clips, fake_clips))
-        real_category = F.cross_entropy(real_logits, torch.as_tensor(classes, device=rng.device))
+            (real, class_logits), (fake, _) = (self.video_discriminator(x, rng) for x in (real_clips, fake_clips))
+        real_category = F.cross_entropy(class_logits, torch.as_tensor(classes, device=rng.device))
         video_d_loss = real_loss(real) + fake_loss(fake) + real_category
         _descend(video_d_loss, optimizers["video_d"])
 
@@ -234,10 +260,10 @@ class MoCoGAN(ClipGAN):
         fake_images = self._images(rng)
         fake_clips, category = self._clips(rng)
         with self.autocast():
-            image_score = self.image_discriminator(fake_images, rng)
-            clip_score, logits = self.video_discriminator(fake_clips, rng)
-        fake_category = F.cross_entropy(logits, category)
-        g_loss = generator_loss(image_score) + generator_loss(clip_score) + fake_category
+            image_logit = self.image_discriminator(fake_images, rng)
+            clip_logit, category_logits = self.video_discriminator(fake_clips, rng)
+        fake_category = F.cross_entropy(category_logits, category)
+        g_loss = generator_loss(image_logit) + generator_loss(clip_logit) + fake_category
         _descend(g_loss, optimizers["g"])
         for judge in judges:
             judge.requires_grad_(True)

@@ -89,6 +89,14 @@ class Encoder(nn.Module):
         self.blocks = nn.ModuleList(block(a, b, depth) for a, b in pairwise(wide))
 
     def forward(self, x: Tensor) -> list[Tensor]:
+        """Encodes videos.
+
+        Args:
+            x: (N, inside, T, H, W), H and W multiples of 32.
+
+        Returns:
+            Six maps: x, and the output of each block, with half the height and width of the one before.
+        """
         found = [x]
         for each in self.blocks:
             found.append(F.avg_pool3d(each(found[-1]), (1, 2, 2)))
@@ -113,6 +121,14 @@ class Decoder(nn.Module):
         self.outside = START + inside + extra
 
     def forward(self, maps: list[Tensor]) -> Tensor:
+        """Decodes the maps of an encoder.
+
+        Args:
+            maps: six maps, as `Encoder` returns them, each with `extra` more channels.
+
+        Returns:
+            (N, c, T, H, W), with the size of the first map and as many channels as `outside` says.
+        """
         x = maps[-1]
         for each, twin in zip(self.blocks, reversed(maps[:-1])):
             x = torch.cat([each(F.interpolate(x, scale_factor=(1, 2, 2))), twin], dim=1)
@@ -134,6 +150,14 @@ class Hourglass(nn.Module):
         self.last = conv(self.decoder.outside, outside, depth)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Runs encoder, decoder and the last convolution.
+
+        Args:
+            x: (N, inside, T, H, W), H and W multiples of 32.
+
+        Returns:
+            (N, outside, T, H, W).
+        """
         return self.last(self.decoder(self.encoder(x)))
 
 
@@ -149,6 +173,14 @@ class KeypointDetector(nn.Module):
         self.hourglass = Hourglass(CHANNELS, KEYPOINTS, depth)
 
     def forward(self, video: Tensor) -> Keypoints:
+        """Finds the keypoints of each frame.
+
+        Args:
+            video: (N, 3, T, H, W) in [0, 1].
+
+        Returns:
+            The keypoints of N videos of T frames.
+        """
         heat = self.hourglass(video).transpose(1, 2)  # (N, T, 10, H, W)
         heat = (heat.flatten(3) / TEMPERATURE).softmax(dim=3).view_as(heat).unsqueeze(-1)
         where = grid(heat.shape[3], heat.shape[4], heat)
@@ -205,6 +237,16 @@ class DenseMotion(nn.Module):
         self.hourglass = Hourglass(inside, masks + 2, depth)
 
     def forward(self, picture: Tensor, driving: Keypoints, source: Keypoints) -> Tensor:
+        """Estimates the optical flow from each frame of a video back to a picture.
+
+        Args:
+            picture: (N, 3, 1, H, W) in [0, 1].
+            driving: keypoints of N videos of T frames.
+            source: keypoints of the pictures, as videos of one frame.
+
+        Returns:
+            Where each pixel comes from, (N, T, H, W, 2) in [-1, 1].
+        """
         (n, t, k, _), (h, w) = driving.mean.shape, picture.shape[-2:]
         shift = F.pad(source.mean - driving.mean, (0, 0, 1, 0))[..., None, None, :]  # (N, T, 11, 1, 1, 2)
         heat = F.pad(difference(driving, source, h, w), (0, 0, 0, 0, 1, 0))
@@ -231,6 +273,7 @@ class Residual(nn.Module):
         self.body = nn.Sequential(*parts, *again)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Adds the block's output to its input; both are (N, channels, T, H, W)."""
         return x + self.body(x)
 
 
@@ -249,6 +292,16 @@ class Generator(nn.Module):
         self.refine = nn.Sequential(*(Residual(wide) for _ in range(REFINEMENTS)), nn.Conv3d(wide, CHANNELS, 1))
 
     def forward(self, picture: Tensor, driving: Keypoints, source: Keypoints) -> Tensor:
+        """Draws a picture as it moves with a video.
+
+        Args:
+            picture: (N, 3, 1, H, W) in [0, 1].
+            driving: keypoints of N videos of T frames.
+            source: keypoints of the pictures, as videos of one frame.
+
+        Returns:
+            (N, 3, T, H, W) in [0, 1].
+        """
         flow = self.motion(picture, driving, source)
         moved = []
         for features in self.encoder(picture):
@@ -293,6 +346,15 @@ class Discriminator(nn.Module):
         self.last = nn.Conv3d(wide[-1], 1, 1)
 
     def forward(self, video: Tensor, points: Keypoints) -> list[Tensor]:
+        """Scores the patches of videos.
+
+        Args:
+            video: (N, 3, T, H, W) in [0, 1].
+            points: its keypoints.
+
+        Returns:
+            The video, four feature maps (N, c, T, h, w) of shrinking h and w, and the patches' scores (N, 1, T, h, w).
+        """
         maps, x = [video], torch.cat([video, heatmaps(points, *video.shape[-2:]).transpose(1, 2)], dim=1)
         for each, norm in zip(self.convs, self.norms):
             x = F.avg_pool3d(F.leaky_relu(norm(each(x)), 0.2), (1, 2, 2))

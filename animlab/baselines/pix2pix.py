@@ -48,6 +48,14 @@ class UNet(nn.Module):
             self.up.append(nn.Sequential(nn.ReLU(), conv, *after))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Translates pictures of labels into frames.
+
+        Args:
+            x: (N, 3, size, size) in [-1, 1].
+
+        Returns:
+            (N, 3, size, size) in [-1, 1].
+        """
         skips = []
         for down in self.down:
             x = down(x)
@@ -93,15 +101,15 @@ def train_step(
     """
     fake = generator(drawn)
     d_optimizer.zero_grad()
-    fake_score = discriminator(torch.cat([drawn, fake.detach()], dim=1))
-    real_score = discriminator(torch.cat([drawn, real], dim=1))
-    loss = bce(fake_score, torch.zeros_like(fake_score)) + bce(real_score, torch.ones_like(real_score))
+    fake_logit = discriminator(torch.cat([drawn, fake.detach()], dim=1))
+    real_logit = discriminator(torch.cat([drawn, real], dim=1))
+    loss = bce(fake_logit, torch.zeros_like(fake_logit)) + bce(real_logit, torch.ones_like(real_logit))
     (loss / 2).backward()
     d_optimizer.step()
 
     discriminator.requires_grad_(False)
     g_optimizer.zero_grad()
-    score = discriminator(torch.cat([drawn, fake], dim=1))
-    (bce(score, torch.ones_like(score)) + L1_WEIGHT * l1_loss(fake, real)).backward()
+    logit = discriminator(torch.cat([drawn, fake], dim=1))
+    (bce(logit, torch.ones_like(logit)) + L1_WEIGHT * l1_loss(fake, real)).backward()
     g_optimizer.step()
     discriminator.requires_grad_(True)

@@ -39,6 +39,14 @@ class TemporalGenerator(nn.Module):
         )  # fmt: skip
 
     def forward(self, z_slow: Tensor) -> Tensor:
+        """Draws the latents of the frames of clips.
+
+        Args:
+            z_slow: (N, 100) in [-1, 1], a row for each clip.
+
+        Returns:
+            z_fast (N, 16, 100) in [-1, 1].
+        """
         return self.net(z_slow[:, :, None]).transpose(1, 2)
 
 
@@ -70,6 +78,15 @@ class ImageGenerator(nn.Module):
         self.paint = nn.Sequential(*layers, nn.ConvTranspose2d(before, channels, 3, 1, 1), nn.Tanh())
 
     def forward(self, z_slow: Tensor, z_fast: Tensor | None) -> Tensor:
+        """Draws single frames.
+
+        Args:
+            z_slow: (N, 100) in [-1, 1], that of each frame's clip.
+            z_fast: (N, 100) in [-1, 1], that of each frame; ignored if the network was built without `fast`.
+
+        Returns:
+            (N, C, 64, 64) in [-1, 1].
+        """
         maps = self.slow(z_slow)
         if self.fast is not None:
             maps = torch.cat([maps, self.fast(z_fast)], dim=1)  # (N, 512, 4, 4)
@@ -96,6 +113,14 @@ class Critic(nn.Module):
         self.head = nn.Conv2d(c4, 1, 4)
 
     def forward(self, clips: Tensor) -> Tensor:
+        """Scores clips.
+
+        Args:
+            clips: (N, C, 16, 64, 64) in [-1, 1].
+
+        Returns:
+            Scores (N, 1), of any size.
+        """
         return self.head(self.features(clips)[:, :, 0]).flatten(1).float()
 
     @torch.no_grad()

@@ -87,10 +87,10 @@ def load_dataset(
     if entry is None or (entry.synthetic is None and name != plain):
         endings = {each: ("", SYNTHETIC) if one.synthetic else ("",) for each, one in REGISTRY.items()}
         known = ", ".join(repr(each + ending) for each in REGISTRY for ending in endings[each])
-        raise ValueError(f"there is no data set {name!r}; choose one of {known}")
+        raise ValueError(f"There is no data set {name!r}: choose one of {known}.")
     if crop and (entry.find_cropped is None or name != plain):
         croppable = ", ".join(repr(each) for each, one in REGISTRY.items() if one.find_cropped is not None)
-        raise ValueError(f"crop=True cuts videos to the person in them, which only {croppable} has, not {name!r}")
+        raise ValueError(f"crop=True cuts videos to the person in them, which only {croppable} has, not {name!r}.")
     if name != plain:
         source = None
     elif root is not None:
@@ -106,7 +106,7 @@ def load_dataset(
 
         count = f"{len(skipped):,} file{'s were' if len(skipped) > 1 else ' was'}"
         warnings.warn(
-            f"{count} left out, wholly or in part: {describe(skipped)}; clips.skipped lists all",
+            f"{count} left out, wholly or in part: {describe(skipped)}; clips.skipped lists all.",
             SkippedWarning,
             stacklevel=2,
         )
@@ -119,8 +119,8 @@ def _find_in(root: Path, name: str, entry: DataSet, crop: bool) -> Source:
     if source is None:
         what = "videos to crop" if crop else f"{name!r} data"
         raise FileNotFoundError(
-            f"no {what} in {os.fspath(root)!r}, which should hold {entry.expects}: data/README.md says "
-            f"where to get them, and load_dataset({name + SYNTHETIC!r}) needs no files"
+            f"No {what} in {os.fspath(root)!r}, which should hold {entry.expects}: data/README.md says "
+            f"where to get them, and load_dataset({name + SYNTHETIC!r}) needs no files."
         )
     return source
 
@@ -128,7 +128,7 @@ def _find_in(root: Path, name: str, entry: DataSet, crop: bool) -> Source:
 def _find_anywhere(name: str, entry: DataSet, crop: bool, progress: bool) -> Source | None:
     """The real files of a set from the usual folders, else downloaded, else None after a warning."""
     if entry.synthetic is None:
-        raise ValueError(f"load_dataset({name!r}) needs root=…, the path of {entry.expects}")
+        raise ValueError(f"load_dataset({name!r}) needs root=…, the path of {entry.expects}.")
     chosen = os.environ.get("ANIMLAB_DATA")
     folders = ([Path(chosen).expanduser()] if chosen else []) + [data_folder()]
     for place in folders:
@@ -137,16 +137,16 @@ def _find_anywhere(name: str, entry: DataSet, crop: bool, progress: bool) -> Sou
             return source
     places = " or ".join(map(str, folders))
     if crop:  # strips, downloaded or rendered, do not show the whole person
-        raise FileNotFoundError(f"no videos to crop in {places}: data/README.md says where to get {name!r} as videos")
+        raise FileNotFoundError(f"No videos to crop in {places}: data/README.md says where to get {name!r} as videos.")
     reason = ""
     if entry.fetch is not None:
         try:
             return entry.find(entry.fetch(progress))
         except FetchError as error:
-            reason = f" and none could be fetched ({error})"
+            reason = f", and none could be downloaded ({error})"
     warnings.warn(
-        f"no {name!r} data in {places} ({entry.expects}){reason}, so this is the rendered "
-        f"stand-in {name + SYNTHETIC!r}; data/README.md says how to get the real files",
+        f"No {name!r} data in {places} ({entry.expects}){reason}. The synthetic data set {name + SYNTHETIC!r} is "
+        "used instead; data/README.md says how to get the real files.",
         StandInWarning,
         stacklevel=3,
     )

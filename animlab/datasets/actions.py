@@ -88,9 +88,9 @@ def _videos(folder: Path, matches: Sequence[re.Match[str]], frames_of: Callable[
                 frames = frames_of(path)
             except (OSError, MediaError) as error:
                 if isinstance(error, MediaError) and error.momentary:
-                    raise OSError(f"{path} cannot be read just now: {error}; try again") from error
+                    raise OSError(f"{path} cannot be read just now: {error}; try again.") from error
                 size = path.stat().st_size
-                raise ValueError(f"{path} cannot be read as a video ({size} bytes): get the file again") from error
+                raise ValueError(f"{path} cannot be read as a video ({size} bytes): get the file again.") from error
             yield Clip(frames, _video_class(match["action"].lower()))
 
     files = tuple(folder / match.string for match in matches)
@@ -123,7 +123,7 @@ def _all_images(path: Path, most: int) -> Iterator[Image.Image]:
         count, pixels = count + 1, pixels + image.width * image.height
         if count > limits.MAX_FRAMES or pixels > most:
             seen = f"{count - 1:,} frames of {image.width}x{image.height}"
-            raise ValueError(f"{path} has more than {seen}, which is too much for a clip: cut it into shorter ones")
+            raise ValueError(f"{path} has more than {seen}, too much for a clip: cut it into shorter ones.")
         yield image
 
 

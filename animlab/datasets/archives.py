@@ -31,16 +31,16 @@ METHODS = {9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "XZ", 9
 
 
 class ArchiveError(ValueError):
-    """An archive, or a member of one, cannot or must not be read. The message is "WHERE REASON".
+    """An archive, or a member of one, cannot or must not be read. The message is "WHERE REASON."
 
     Args:
         where: names the archive and the member.
-        reason: what is wrong and what to do.
+        reason: what is wrong and what to do, without a full stop.
         momentary: whether another attempt may succeed, because the machine failed and not the archive.
     """
 
     def __init__(self, where: str, reason: str, momentary: bool = False) -> None:
-        super().__init__(f"{where} {reason}")
+        super().__init__(f"{where} {reason}.")
         self.reason, self.momentary = reason, momentary
 
 

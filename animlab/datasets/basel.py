@@ -57,12 +57,14 @@ def read_basel(path: Path) -> MorphableModel:
     size = path.stat().st_size
     if size > limits.MAX_MODEL_BYTES:
         most = limits.MAX_MODEL_BYTES >> 30
-        raise ValueError(f"{path} has more than {most} GB, too much for a face model: remove it")
+        raise ValueError(f"{path} has more than {most} GB, too much for a face model: remove it.")
     try:
         model = _from_matlab(path) if path.suffix == ".mat" else _from_hdf5(path, _h5py(path))
     except READ_ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"{path} is not a readable Basel Face Model ({size} bytes; {reason}): get it again") from error
+        raise ValueError(
+            f"{path} is not a readable Basel Face Model ({size} bytes; {reason}): get it again."
+        ) from error
     if len(model.mean) > 20_000:
         model = model.reduced(fixed=np.zeros(len(model.mean), bool))
     return model
@@ -154,5 +156,5 @@ def _h5py(path: Path) -> ModuleType:
     try:
         import h5py
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(f"{path} is an HDF5 file, and reading it needs h5py: pip install h5py") from error
+        raise ModuleNotFoundError(f"{path} is an HDF5 file, and reading it needs h5py: pip install h5py.") from error
     return h5py

@@ -87,17 +87,17 @@ def prepared(name: str, source: Source, progress: bool = True) -> Prepared:
             return found
     with scratch_folder(name) as unfinished:
         try:
-            with full_disk_is_one_sentence(f"the prepared {name!r} frames"):
+            with full_disk_is_one_sentence(f"The prepared {name!r} frames"):
                 lasting = _write(unfinished, name, source, progress)
         except MemoryError as error:
             raise MemoryError(
-                f"there is not enough memory to prepare {name!r}: end other programs, or use smaller files"
+                f"There is not enough memory to prepare {name!r}: end other programs, or use smaller files."
             ) from error
         if lasting and key and stamp == _stamp(source.files):
             return _publish(unfinished, unfinished.parent / f"{name}-{key}")
         found = _open(unfinished)  # a map stays readable when its file is removed
         if found is None:
-            raise OSError(f"the prepared frames in {unfinished} cannot be read back: check the disk")
+            raise OSError(f"The prepared frames in {unfinished} cannot be read back: check the disk.")
         return found
 
 
@@ -137,7 +137,7 @@ def writable_folder() -> Path:
         except OSError:
             continue
     tried = " or ".join(map(str, folders))
-    raise PermissionError(f"no cache folder can be written ({tried}): set ANIMLAB_CACHE to a folder that can")
+    raise PermissionError(f"No cache folder is writable ({tried}): set ANIMLAB_CACHE to a folder that is.")
 
 
 def copy_frames(frames: np.ndarray, spans: Sequence[slice]) -> np.ndarray:
@@ -153,7 +153,7 @@ def copy_frames(frames: np.ndarray, spans: Sequence[slice]) -> np.ndarray:
         A read-only memory map of the copy.
     """
     count = sum(span.stop - span.start for span in spans)
-    with tempfile.TemporaryFile(dir=writable_folder()) as file, full_disk_is_one_sentence("a part of the frames"):
+    with tempfile.TemporaryFile(dir=writable_folder()) as file, full_disk_is_one_sentence("A part of the frames"):
         for stretch in _stretches(frames, spans):
             file.write(stretch)
         file.flush()
@@ -324,7 +324,7 @@ def full_disk_is_one_sentence(what: str) -> Iterator[None]:
     """A context for writing files, in which a full disk raises an OSError that says what to do.
 
     Args:
-        what: what is being written, for the message.
+        what: what is being written: the beginning of the message.
     """
     try:
         yield
@@ -332,7 +332,7 @@ def full_disk_is_one_sentence(what: str) -> Iterator[None]:
         if not disk_is_full(error):
             raise
         advice = "free some space, or set ANIMLAB_CACHE to a folder on another disk"
-        raise OSError(error.errno, f"{what} could not be written because the disk is full: {advice}") from error
+        raise OSError(error.errno, f"{what} could not be written because the disk is full: {advice}.") from error
 
 
 def _publish(unfinished: Path, final: Path) -> Prepared:
@@ -347,7 +347,10 @@ def _publish(unfinished: Path, final: Path) -> Prepared:
         if found is not None:
             return found
         shutil.rmtree(final, ignore_errors=True)  # damaged: make way, and rename once more
-    raise OSError(f"the prepared frames in {final} cannot be read back: check the disk, or set ANIMLAB_CACHE elsewhere")
+    raise OSError(
+        f"The prepared frames in {final} cannot be read back: check the disk, or set ANIMLAB_CACHE to "
+        "a folder on another one."
+    )
 
 
 def _remove_abandoned(folder: Path) -> None:

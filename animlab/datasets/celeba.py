@@ -65,14 +65,14 @@ def crop_face(content: bytes, where: str) -> np.ndarray:
     try:
         return to_frame(next(pictures_in(content)))
     except MediaError as error:
-        raise ValueError(f"{where} is not a readable portrait: {error}; get it again, or remove it") from error
+        raise ValueError(f"{where} is not a readable portrait: {error}; get it again, or remove it.") from error
 
 
 def _packed(archive: Path) -> Source:
     with open_archive(archive) as opened:
         members = [member for member in opened.members if PICTURE.fullmatch(member)]
     if not members:
-        raise ValueError(f"{archive} holds no pictures called {FOLDER}/000001.jpg and so on: get the file again")
+        raise ValueError(f"{archive} holds no pictures called {FOLDER}/000001.jpg and so on: get the file again.")
 
     def read() -> Iterator[Clip]:
         with open_archive(archive) as opened:

@@ -7,7 +7,7 @@ from numbers import Real
 
 import numpy as np
 
-from ..checks import seed_of, shown
+from ..checks import check_frames, seed_of, shown
 from .cache import copy_frames
 from .source import Skipped
 
@@ -35,6 +35,27 @@ class Clips:
     name: str
     factors: dict[str, np.ndarray] = field(default_factory=dict)
     skipped: tuple[Skipped, ...] = ()
+
+    @classmethod
+    def single(cls, frames: np.ndarray) -> Clips:
+        """Makes a data set of frames that are one clip, of no class.
+
+        Example:
+            >>> clips = Clips.single(model.animate())
+
+        Args:
+            frames: (N, 64, 64, C) uint8, values 0 to 255, C 1 or 3. They are not copied.
+
+        Returns:
+            The frames and a table of one row; the set's name is "single".
+
+        Raises:
+            ValueError: The frames have another shape or dtype, or there are none.
+        """
+        check_frames("frames", frames, size=(64, 64))
+        row = [(0, len(frames), "", 0)]
+        table = np.array(row, [("start", "i8"), ("length", "i8"), ("class", "U1"), ("take", "i8")])
+        return cls(frames, table, "single")
 
     def __len__(self) -> int:
         """The number of frames."""
@@ -64,11 +85,11 @@ class Clips:
         seed = seed_of(seed)
         if not isinstance(held_out, Real) or not 0 < held_out < 1:
             raise ValueError(
-                f"held_out must lie between 0 and 1 (the share of clips to test on), got {shown(held_out)}"
+                f"held_out must lie between 0 and 1 (the share of clips to test on), got {shown(held_out)}."
             )
         takes, first = np.unique(self.clips["take"], return_index=True)
         if len(takes) < 2:
-            raise ValueError(f"cannot split {self!r}: it needs at least two clips that are not copies of each other")
+            raise ValueError(f"{self!r} cannot be split: it needs two clips or more that are not copies of each other.")
         shuffled = np.random.default_rng(seed).permutation(len(takes))
         by_class = shuffled[np.argsort(self.clips["class"][first[shuffled]], kind="stable")]
         count = min(max(1, round(held_out * len(takes))), len(takes) - 1)

@@ -81,8 +81,8 @@ def load_digits(root: str | os.PathLike[str] | None = None, progress: bool = Tru
         pairs = find_digits(Path(root).expanduser())
         if not pairs:
             raise FileNotFoundError(
-                f"no digits in {os.fspath(root)!r}, which should hold {EXPECTS}: data/README.md says where to get "
-                "them, and synthetic_digits() needs no files"
+                f"No digits in {os.fspath(root)!r}, which should hold {EXPECTS}: data/README.md says where to get "
+                "them, and synthetic_digits() needs no files."
             )
         return read_digits(pairs)
     chosen = os.environ.get("ANIMLAB_DATA")
@@ -98,8 +98,8 @@ def load_digits(root: str | os.PathLike[str] | None = None, progress: bool = Tru
     from . import StandInWarning  # the package imports this module, through moving_mnist
 
     warnings.warn(
-        f"no digits in {' or '.join(map(str, folders))} ({EXPECTS}) and none could be fetched ({reason}), so these are "
-        "drawn by the library; data/README.md says how to get the real ones",
+        f"No digits in {' or '.join(map(str, folders))} ({EXPECTS}), and none could be downloaded ({reason}). Digits "
+        "drawn by the library are used instead; data/README.md says how to get the real ones.",
         StandInWarning,
         stacklevel=2,
     )
@@ -125,7 +125,7 @@ def find_digits(root: Path) -> list[IdxPair]:
                 _plain_or_packed(folder / f"{part}-{kind}-ubyte") for kind in ("images-idx3", "labels-idx1")
             )
             if images and not labels:
-                raise FileNotFoundError(f"{images} has no {part}-labels-idx1-ubyte(.gz) beside it: get that file too")
+                raise FileNotFoundError(f"{images} has no {part}-labels-idx1-ubyte(.gz) beside it: get that file too.")
             if images and labels:
                 pairs.append(IdxPair(images, labels))
         if pairs:
@@ -167,18 +167,18 @@ def read_digits(pairs: Sequence[IdxPair]) -> tuple[np.ndarray, np.ndarray]:
         if images[-1].shape[1:] != (DIGIT_SIZE, DIGIT_SIZE):
             height, width = images[-1].shape[1:]
             raise ValueError(
-                f"{pair.images} holds pictures of {width}x{height}, but the digits of MNIST are 28x28: get it again"
+                f"{pair.images} holds pictures of {width}x{height}, but the digits of MNIST are 28x28: get it again."
             )
         if not len(images[-1]):
-            raise ValueError(f"{pair.images} holds no digits: get it again")
+            raise ValueError(f"{pair.images} holds no digits: get it again.")
         if len(images[-1]) != len(labels[-1]):
             raise ValueError(
                 f"{pair.images} holds {len(images[-1])} digits, but {pair.labels.name} {len(labels[-1])} labels: "
-                "the two files do not belong together, get both again"
+                "the two files do not belong together, get both again."
             )
         if labels[-1].max() > 9:
             raise ValueError(
-                f"{pair.labels} holds the label {labels[-1].max()}, but digits go from 0 to 9: get it again"
+                f"{pair.labels} holds the label {labels[-1].max()}, but digits go from 0 to 9: get it again."
             )
     return np.concatenate(images), np.concatenate(labels).astype(np.int64)
 
@@ -201,31 +201,37 @@ def read_idx(path: Path, magic: bytes) -> np.ndarray:
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
             content = file.read(limits.MAX_IDX_BYTES + 1)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise ValueError(f"{path} is not a complete gzip file ({path.stat().st_size} bytes): get it again") from error
+        raise ValueError(f"{path} is not a complete gzip file ({path.stat().st_size} bytes): get it again.") from error
     if len(content) > limits.MAX_IDX_BYTES:
-        raise ValueError(f"{path} unpacks to more than {limits.MAX_IDX_BYTES >> 20} MB, too much for MNIST: remove it")
+        raise ValueError(f"{path} unpacks to more than {limits.MAX_IDX_BYTES >> 20} MB, too much for MNIST: remove it.")
     if content[:4] != magic:
         raise ValueError(
             f"{path} is not an IDX file of {'images' if magic == IMAGES else 'labels'}: it begins with "
-            f"{content[:4].hex() or 'nothing'}, not with {magic.hex()}; get it again"
+            f"{content[:4].hex() or 'nothing'}, not with {magic.hex()}; get it again."
         )
     header = 4 + 4 * magic[3]
     shape = tuple(int.from_bytes(content[start : start + 4], "big") for start in range(4, header, 4))
     expected = header + int(np.prod(shape, dtype=object))
     if len(content) < header or len(content) != expected:
         raise ValueError(
-            f"{path} is cut short or damaged ({len(content)} bytes, not the {expected} of its header): get it again"
+            f"{path} is cut short or damaged ({len(content)} bytes, not the {expected} of its header): get it again."
         )
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 
 
 def straightened(x: torch.Tensor) -> torch.Tensor:
-    """Digits sheared upright, until the ink of each leans neither way.
+    """Shears digits upright, until the ink of each leans neither way.
 
-    >>> straightened(torch.tensor(images).float()[:, None])
-
-    x: ink on empty paper, float (N, 1, S, S) from 0 (paper) up. Gives the same shape and range.
     The shear comes from the second moments of the ink: how far it moves sideways, on average, for a row further down.
+
+    Example:
+        >>> straightened(torch.tensor(images).float()[:, None])
+
+    Args:
+        x: ink on empty paper, float (N, 1, S, S) from 0 (paper) up.
+
+    Returns:
+        The same shape and range.
     """
     at = torch.linspace(-1, 1, x.shape[-1]) * (1 - 1 / x.shape[-1])  # the pixels' centres; the edges are -1 and 1
     ink = x[:, 0] / x.sum(dim=(2, 3))[..., None]

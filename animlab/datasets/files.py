@@ -64,7 +64,7 @@ def check_file(path: Path) -> None:
     """Raises ValueError unless a file of a data set is a regular file that can be read."""
     reason = unsuited(path)
     if reason:
-        raise ValueError(f"{path} cannot be opened ({reason}): put the file itself there, or remove it")
+        raise ValueError(f"{path} cannot be opened ({reason}): put the file itself there, or remove it.")
 
 
 def is_file(path: Path) -> bool:
@@ -91,5 +91,5 @@ def read_file(path: Path, limit: int, what: str) -> bytes:
         size = os.fstat(file.fileno()).st_size
         content = file.read(min(size, limit) + 1)  # read allocates as much as it is asked for
     if len(content) > limit:
-        raise ValueError(f"{path} has more than {limit >> 20} MB, too much for {what}: remove it, or get it again")
+        raise ValueError(f"{path} has more than {limit >> 20} MB, too much for {what}: remove it, or get it again.")
     return content

@@ -46,12 +46,14 @@ def find_folder(root: Path) -> Source:
         ValueError: It holds nothing that can be read, or more than `limits` allow.
     """
     if not root.exists():
-        raise FileNotFoundError(f"there is no {os.fspath(root)!r}: root names a folder of pictures or videos, or a zip")
+        raise FileNotFoundError(
+            f"There is no {os.fspath(root)!r}: root names a folder of pictures or videos, or a zip."
+        )
     root = root.resolve()
     if root.is_dir():
         place: _Place = _Folder(root)
     elif not root.is_file():
-        raise ValueError(f"{root} is neither a folder nor an ordinary file: name one that holds pictures or videos")
+        raise ValueError(f"{root} is neither a folder nor an ordinary file: name one that holds pictures or videos.")
     elif root.suffix.lower() == ".zip":
         place = _Zip(root)
     else:
@@ -93,7 +95,7 @@ def describe(skipped: Sequence[Skipped], most: int = 3) -> str:
 
 def _nothing(root: Path, skipped: Sequence[Skipped]) -> str:
     seen = f", only {describe(skipped)}" if skipped else ""
-    return f"{_printable(str(root))} holds no pictures or videos that can be read{seen}: name another folder"
+    return f"{_printable(str(root))} holds no pictures or videos that can be read{seen}: name another folder."
 
 
 def _printable(name: str) -> str:
@@ -222,7 +224,7 @@ class _Folder(_Place):
             count += len(inside) + len(files)
             if count > limits.MAX_FILES:
                 raise ValueError(
-                    f"{self.root} holds more than {limits.MAX_FILES:,} files: name a folder of only those you need"
+                    f"{self.root} holds more than {limits.MAX_FILES:,} files: name a folder of only those you need."
                 )
             inside[:] = sorted((name for name in inside if not _is_litter(name)), key=natural)
             for name in inside:
@@ -288,7 +290,7 @@ class _Zip(_Place):
             return frames_of(pictures_in(self.archive.read(member, limits.MAX_PICTURE_BYTES)))
         with scratch_folder("video") as scratch:  # ffmpeg reads files only; the name is ours, not the archive's
             path = scratch / f"video{suffix}"
-            with full_disk_is_one_sentence(f"the video {_printable(name)}"), open(path, "wb") as file:
+            with full_disk_is_one_sentence(f"The video {_printable(name)}"), open(path, "wb") as file:
                 self.archive.copy(member, file, limits.MAX_VIDEO_BYTES)
             return frames_of(video_frames(path))
 

@@ -119,7 +119,7 @@ def ict_files(root: Path) -> tuple[Path, ...]:
         files = tuple(root / FOLDER / name for name in HASHES)
         for file in files:
             if not is_file(file):
-                raise ValueError(f"{file} is missing, which the face model needs: get the folder again")
+                raise ValueError(f"{file} is missing, which the face model needs: get the folder again.")
         return files
     return ()
 
@@ -160,7 +160,7 @@ def read_ict(root: Path) -> MorphableModel:
 def _read_member(archive: Archive, name: str) -> bytes:
     member = f"{FOLDER}/{name}"
     if member not in archive.members:
-        raise ValueError(f"{archive.where(member)} is missing, which the face model needs: get {archive.path} again")
+        raise ValueError(f"{archive.where(member)} is missing, which the face model needs: get {archive.path} again.")
     return archive.read(member, limits.MAX_SHAPE_BYTES)
 
 
@@ -168,18 +168,18 @@ def _build(read: Callable[[str], bytes], where: str) -> MorphableModel:
     """Builds the model from its files. read: name -> content. where: the folder, for error messages."""
     mean, triangles = read_obj(read(NEUTRAL), f"{where}/{NEUTRAL}")
     if len(mean) != VERTICES:
-        raise ValueError(f"{where}/{NEUTRAL} has {len(mean)} vertices, but ICT-FaceKit has {VERTICES}: get it again")
+        raise ValueError(f"{where}/{NEUTRAL} has {len(mean)} vertices, but ICT-FaceKit has {VERTICES}: get it again.")
     listed = read(LANDMARKS)
     try:
         landmarks = np.array(json.loads(listed)["idx_to_landmark_verts"], np.int64)
         marks = mean[landmarks[:68]].reshape(68, 3)
     except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise ValueError(f"{where}/{LANDMARKS} does not list 68 landmarks: get the file again") from error
+        raise ValueError(f"{where}/{LANDMARKS} does not list 68 landmarks: get the file again.") from error
 
     def offset(shape: str) -> np.ndarray:
         vertices, _ = read_obj(read(f"{shape}.obj"), f"{where}/{shape}.obj")
         if vertices.shape != mean.shape:
-            raise ValueError(f"{where}/{shape}.obj has {len(vertices)} vertices, not {VERTICES}: get it again")
+            raise ValueError(f"{where}/{shape}.obj has {len(vertices)} vertices, not {VERTICES}: get it again.")
         return vertices - mean
 
     identity = np.stack([offset(f"identity{index:03d}") for index in range(IDENTITIES)])

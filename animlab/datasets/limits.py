@@ -1,7 +1,12 @@
 """How much a data set may demand of the machine: every limit of the loaders, in one place.
 
-Each is far above what honest data need, and low enough that a file made to do harm, or there by mistake, costs seconds
-and some hundred megabytes at most. What exceeds it is refused, or left out with a message, before it is decoded.
+Each is far above what honest data need. What exceeds it is refused, or left out with a message: by its headers before
+it is decoded, else as soon as it shows. So a file made to do harm, or there by mistake, costs at most
+
+- a picture, an animation or a member of an archive: half a minute and some hundred megabytes;
+- a video: 15 minutes of a processor's time to decode and some to scale, several gigabytes of memory if its frames are
+  in 8K, and 4 GB of disk if it lies in a zip;
+- a face model: the memory that its file takes, up to 2 GB.
 """
 
 from __future__ import annotations
@@ -35,7 +40,7 @@ MAX_PIXELS_A_BYTE = 5000
 MAX_MOVING_PIXELS = 10**9  # in all frames of a GIF, WebP, APNG or TIFF: some ten seconds, half a minute of the largest
 FREE_PIXELS = 20_000_000  # in all frames of one file, however few bytes it has
 MAX_HELD_PIXELS = 50_000_000  # of a video that is held whole, to find out what moves in it: 150 MB, twice
-MAX_VIDEO_SECONDS = 1800  # of a processor's time, for one video
+MAX_VIDEO_SECONDS = 900  # of a processor's time, for one video: 3000 frames in 4K (HEVC, 10 bits) took 160
 
 # --- one file, packed in an archive or on disk ------------------------------------------------------------------------
 MAX_PICTURE_BYTES = 256 * MB

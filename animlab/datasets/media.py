@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import itertools
 import re
+import signal
 import subprocess
 import tempfile
 import warnings
@@ -30,7 +31,7 @@ PICTURE_FORMATS = {"AVIF", "BMP", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "W
 VIDEO_SUFFIXES = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"}
 
 
-FFMPEG_NEEDED = "videos need ffmpeg 5.1 or newer: pip install --upgrade imageio-ffmpeg"
+FFMPEG_NEEDED = "Videos need ffmpeg 5.1 or newer: pip install --upgrade imageio-ffmpeg."
 UNKNOWN_WHITE = "its samples have 32 bits, and nothing says which value is white: save it with 8 or 16 bits"
 
 
@@ -284,6 +285,8 @@ def _judge(code: int, complaints: str, seen: int) -> None:
     """Interprets how ffmpeg ended. Damage after the first frame is no error: the frames before it are used."""
     if "Unrecognized option" in complaints:
         raise RuntimeError(FFMPEG_NEEDED)
+    if code < 0 and signal.Signals(-code).name == "SIGXCPU":
+        raise MediaError(f"takes more than {limits.MAX_VIDEO_SECONDS // 60} minutes to decode")
     if code < 0 or "Cannot allocate memory" in complaints or "Resource temporarily unavailable" in complaints:
         trouble = f"was ended by signal {-code}" if code < 0 else "had not enough memory"
         raise MediaError(f"ffmpeg {trouble} after {seen} frames", momentary=True)

@@ -134,11 +134,11 @@ def _open_published(path: Path) -> np.ndarray:
     try:
         clips = np.lib.format.open_memmap(path, mode="r")
     except Exception as error:  # NumPy lets through whatever Python's tokenizer and parser say of a header
-        raise ValueError(f"{path} is not a complete .npy file ({size} bytes): get it again") from error
+        raise ValueError(f"{path} is not a complete .npy file ({size} bytes): get it again.") from error
     if clips.dtype != np.uint8 or clips.ndim != 4 or clips.shape[2:] != (SIZE, SIZE) or not clips.size:
         raise ValueError(
             f"{path} holds {clips.dtype} {clips.shape}, but Moving MNIST is uint8 (20, 10000, {SIZE}, {SIZE}), frames "
-            "before clips: get it again"
+            "before clips: get it again."
         )
     return clips
 

@@ -70,7 +70,7 @@ def find_strips(
         with open_archive(archive) as opened:
             matches = _matches(pattern, opened.members)
         if not matches:
-            raise ValueError(f"{archive} holds no strips called {name}/<class>/<id>.jpg or .png: get the file again")
+            raise ValueError(f"{archive} holds no strips called {name}/<class>/<id>.jpg or .png: get the file again.")
         files: tuple[Path, ...] = (archive,)
     else:
         matches = _matches(pattern, (path.relative_to(root).as_posix() for path in (root / name).glob("*/*")))
@@ -99,7 +99,7 @@ def cut_strip(content: bytes, where: str) -> np.ndarray:
     Raises:
         ValueError: This is not a picture, or not a strip.
     """
-    damaged = f"{where} cannot be read as a picture ({len(content)} bytes, damaged or cut short): get the file again"
+    damaged = f"{where} cannot be read as a picture ({len(content)} bytes, damaged or cut short): get the file again."
     try:
         strip = Image.open(io.BytesIO(content), formats=("JPEG", "PNG"))
     except PICTURE_ERRORS as error:
@@ -108,11 +108,11 @@ def cut_strip(content: bytes, where: str) -> np.ndarray:
     if height != SIZE or width % SIZE:  # looked at before decoding: a header can promise any size
         raise ValueError(
             f"{where} is {width}x{height} pixels, but a strip is {SIZE} high and a multiple of {SIZE} wide, "
-            "one frame beside the other: remove the file or cut it again"
+            "one frame beside the other: remove the file or cut it again."
         )
     if width > limits.MAX_FRAMES * SIZE:
         many = f"{width // SIZE:,} frames, more than {limits.MAX_FRAMES:,}"
-        raise ValueError(f"{where} holds {many}: cut it into several strips")
+        raise ValueError(f"{where} holds {many}: cut it into several strips.")
     try:
         pixels = np.asarray(strip.convert("RGB"))  # grey and transparent strips become RGB too
     except PICTURE_ERRORS as error:

@@ -30,14 +30,14 @@ def read_obj(content: bytes, where: str) -> tuple[np.ndarray, np.ndarray]:
         vertices = np.array(points, np.float64).reshape(len(points), 3).astype(np.float32)
         corners = np.array([corner for polygon in polygons for corner in polygon], np.int64)
     except ValueError as error:
-        raise ValueError(f"{where} is not a readable .obj file ({error}): get it again") from error
+        raise ValueError(f"{where} is not a readable .obj file ({error}): get it again.") from error
     counts = np.array([len(each) for each in polygons], np.int64)
     corners = np.where(corners < 0, corners + len(vertices), corners - 1)
     good = len(vertices) and len(counts) and np.isfinite(vertices).all() and (counts > 2).all()
     if not good or corners.min() < 0 or corners.max() >= len(vertices):
         raise ValueError(
             f"{where} is not a complete .obj file ({len(vertices)} vertices, {len(counts)} faces, some of them "
-            "broken or missing): get it again"
+            "broken or missing): get it again."
         )
     first = np.cumsum(counts) - counts
     fans = counts - 2

@@ -267,8 +267,9 @@ def precision_recall(fake: np.ndarray, real: np.ndarray, k: int = 3) -> Precisio
     """
     fake, real, k = _checked(fake), _checked(real), whole("k", k, 1)
     _same_size(fake, real)
-    if not 1 <= k < min(len(fake), len(real)):
-        raise ValueError(f"k is 1 to one less than the smaller set, here {min(len(fake), len(real))}, got {k}.")
+    smaller = min(len(fake), len(real))
+    if k >= smaller:
+        raise ValueError(f"k must be less than the size of the smaller set of features, {smaller}, got {k}.")
     return PrecisionRecall(_share_inside(fake, real, k), _share_inside(real, fake, k))
 
 

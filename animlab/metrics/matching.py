@@ -221,7 +221,7 @@ def left_out_takes(takes: Sequence[int] | np.ndarray | None, count: int) -> list
     if takes is None:
         return [None] * count
     if len(takes) != count:
-        raise ValueError(f"takes names a recording for each of {count:,} animations or frames, got {len(takes):,}.")
+        raise ValueError(f"takes must name a recording for each of {count:,} animations or frames, got {len(takes):,}.")
     return [_take(take) for take in takes]
 
 

@@ -7,16 +7,16 @@ its runtime takes 4.9 MB of the 6 that a page may have (tests/benchmarks/bench_o
 from __future__ import annotations
 
 import json
-import os
 import re
-import secrets
 from base64 import b64encode
 from dataclasses import asdict
 from html import escape
 from importlib.resources import files
 from pathlib import Path
 
+from ..animation import write_whole
 from ..checkpoints import library_version
+from ..checks import path_of
 from ..datasets import SYNTHETIC
 from ..model import Model
 from .assembler import assemble
@@ -47,23 +47,30 @@ SHOWN = {
 def export_player(model: Model, path: str | Path) -> Path:
     """Writes one HTML page that plays the model in any browser: from a file, without Python and without a network.
 
-    >>> animlab.export_player(animlab.load("pretrained/actions"), "player.html")
+    The page has a slider for each c, a button for each d, a button for another z, Play, a comparison of two pictures,
+    animated GIFs to save, and a composer that reads and writes the JSON of `animlab.Composer`. It draws what
+    `model.frames(model.space.still(d, c, seed))` gives for seeds 0 to 7, to within a few of 255 levels: large layers
+    are stored as int8, or in fewer steps where one layer has millions of weights.
 
-    The page has a slider for each c, a button for each d, other z, Play, a comparison, animated GIFs to save, and a
-    composer that reads and writes the JSON of `animlab.Composer`. It draws what `model.frames(model.space.still(d, c,
-    seed))` gives for seeds 0 to 7, to a few of 255 levels: it holds the generator's weights as int8, or where there are
-    millions in one layer, in fewer steps than that.
+    Example:
+        >>> animlab.export_player(animlab.load("pretrained/actions"), "player.html")
 
-    model: what load or fit(…).model gave; its generator may have any architecture made of linear layers, convolutions
-    that keep the size, transposed ones that multiply it, batch norms after these, (leaky) ReLU, tanh, bilinear
-    enlargement, sums and concatenation. path: ends in .html, in a folder that is there. Returns the path. The page is
-    written beside and then renamed, so that a page is never half there.
+    Args:
+        model: the model, as `load` or `fit(…).model` gives it. Its generator may have any architecture made of linear
+            layers, convolutions that keep the size, transposed convolutions that multiply it by their stride, batch
+            norms after these, (leaky) ReLU, tanh, bilinear enlargement, sums and concatenation.
+        path: file name that ends in .html or .htm. `~` is the home folder; missing folders are made. An older page
+            stays until the new one is complete.
 
-    Raises TypeError for anything that is not a Model; ValueError for another ending, for a generator that the page
-    cannot run, and for one whose page would be larger than 6 MB; FileNotFoundError where the folder is missing, OSError
-    where it cannot be written to.
+    Returns:
+        The path, with `~` replaced.
+
+    Raises:
+        TypeError: `model` is not a Model.
+        ValueError: `path` has another ending, the page cannot run the generator, or it would be larger than 6 MB.
+        OSError: The disk is full, or the folder is not writable.
     """
-    path = Path(path).expanduser()
+    path = path_of("path", path)
     if not isinstance(model, Model):
         raise TypeError(
             "export_player writes a Model, such as animlab.load('pretrained/actions') or fit(…).model, "
@@ -71,22 +78,23 @@ def export_player(model: Model, path: str | Path) -> Path:
         )
     if path.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"export_player writes a page whose name ends in .html, got {path.name!r}.")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {str(path.parent)!r} to write {path.name!r} to; make it first.")
     page, _ = page_of(model)
-    unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        unfinished.write_text(page, encoding="utf-8")
-        os.replace(unfinished, path)
-    except OSError as error:
-        raise OSError(f"{path} could not be written ({error}).") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
+    write_whole(path, lambda part: part.write_text(page, encoding="utf-8"))
     return path
 
 
 def page_of(model: Model) -> tuple[str, list[Layer]]:
-    """The page, and the layers with the weights as the page has them, which `layers.draw` draws with."""
+    """Builds the page of a model.
+
+    Args:
+        model: the model.
+
+    Returns:
+        The HTML, and the layers with the weights as the page has them, which `layers.draw` draws with.
+
+    Raises:
+        ValueError: The page cannot run the generator, or it would be larger than 6 MB.
+    """
     layers = layers_of(model.generator)
     _, height, width = layers[-1].shape
     scripts = ("engine.js", "gif.js", "worker.js", "player.js", "composer.js")

@@ -29,9 +29,13 @@ LEAVES = (
 class Layer:
     """One step of the list.
 
-    kind: a key of RUN below. inputs: the places in the list whose outputs it takes. options: numbers that it needs
-    beside them. weight: (out, in) or (out, in, K, K), a transposed convolution's too; bias: (out,).
-    shape: of its output for one label, (n,) or (C, H, W).
+    Args:
+        kind: a key of RUN.
+        inputs: the places in the list whose outputs it takes.
+        options: other numbers that it needs, such as a convolution's padding.
+        weight: (out, in) or (out, in, K, K), of a transposed convolution too; None if it has none.
+        bias: (out,), None if it has none.
+        shape: of its output for one label, (n,) or (C, H, W).
     """
 
     kind: str
@@ -48,9 +52,16 @@ class Unknown(ValueError):
 
 @torch.no_grad()
 def layers_of(generator: Network) -> list[Layer]:
-    """The generator's layers, each after those that it needs; the last gives the frames (C, H, W).
+    """Reads the layers off a generator.
 
-    Raises ValueError, in one sentence that names the layer, where one of them has no kind in the list.
+    Args:
+        generator: a trained generator.
+
+    Returns:
+        The layers, each after those whose outputs it takes; the last gives the frames (C, H, W).
+
+    Raises:
+        ValueError: A layer has no kind in the list; the message names it.
     """
     try:
         graph = _Tracer().trace(generator)
@@ -68,13 +79,29 @@ def layers_of(generator: Network) -> list[Layer]:
 
 
 def draw(layers: list[Layer], labels: Labels) -> Tensor:
-    """What the list draws for N labels, as the generator that it was read from: (N, C, H, W)."""
+    """Draws with a list of layers what the generator draws that it was read from.
+
+    Args:
+        layers: the list, as `layers_of` gives it.
+        labels: N labels.
+
+    Returns:
+        (N, C, H, W), in [-1, 1] where they are a picture.
+    """
     with torch.inference_mode():
         return run(layers, labels)[-1]
 
 
 def run(layers: list[Layer], labels: Labels) -> list[Tensor]:
-    """The output of every layer for N labels."""
+    """Computes the output of every layer.
+
+    Args:
+        layers: the list, or its beginning.
+        labels: N labels.
+
+    Returns:
+        For each layer, (N, n) or (N, C, H, W).
+    """
     outputs: list[Tensor] = []
     for layer in layers:
         outputs.append(RUN[layer.kind](layer, labels, *(outputs[i] for i in layer.inputs)))

@@ -30,9 +30,19 @@ class TooLarge(ValueError):
 
 
 def pack(layers: list[Layer], space: LabelSpace, room: int) -> tuple[str, list[dict[str, Any]], list[Layer]]:
-    """The weights as text of at most `room` characters, the layers as the page reads them, and what it will compute.
+    """Packs the weights into a text.
 
-    The last are the layers with the weights that the text gives back, to be drawn with for comparison. Raises TooLarge.
+    Args:
+        layers: the layers, as `layers_of` gives them.
+        space: the label space of the generator.
+        room: largest number of characters of the text.
+
+    Returns:
+        The text (deflated, base64); the layers as the page reads them; and the layers with the weights that the text
+        gives back, so that `layers.draw` shows what the page will draw.
+
+    Raises:
+        TooLarge: The text would be longer.
     """
     stored: dict[int, tuple[Tensor, Tensor]] = {
         i: to_int8(layer.weight)
@@ -54,10 +64,20 @@ def pack(layers: list[Layer], space: LabelSpace, room: int) -> tuple[str, list[d
 
 
 def round_together(weight: Tensor, inputs: Tensor, most: int) -> tuple[Tensor, Tensor]:
-    """A weight (m, n) in whole numbers from -most to most, and the scale (m, 1), so that its outputs change little.
+    """Rounds a linear layer's weight so that the layer's outputs change little.
 
     Its columns are rounded one after the other, and each one's error is made up for by those still to come, as far as
-    the inputs (N, n) show what goes together: Frantar et al. 2022, "GPTQ: accurate post-training quantization".
+    the inputs show which of them go together.
+
+    Source: Frantar et al., "GPTQ: accurate post-training quantization for generative pre-trained transformers", 2022.
+
+    Args:
+        weight: (m, n).
+        inputs: (N, n), inputs of the layer.
+        most: the largest whole number; the smallest is its negative.
+
+    Returns:
+        Whole numbers (m, n) int8, and the scale of each output, (m, 1).
     """
     _, scale = to_int8(weight, most)
     together = inputs.double().T @ inputs.double() / len(inputs)

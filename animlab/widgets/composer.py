@@ -22,17 +22,25 @@ HINT = "Set the sliders and press Set key; go to another time and do it again. T
 
 
 class Composer(Stage):
-    """Compose an animation: labels at times, the way between them, a preview, and a file.
+    """A widget to compose an animation: labels at points in time, the way between them, a preview, and a file.
 
     Choose a time, set d, every c and z, and press Set key. Between the keys z and c move, and one d dissolves into the
     next; in a loop the last key leads back to the first. A name that ends in .json saves the timeline itself.
 
-    >>> composer = animlab.Composer(animlab.load("pretrained/actions"))
-    >>> composer.timeline, composer.clip()  # what has been composed, and its frames
+    Example:
+        >>> composer = animlab.Composer(animlab.load("pretrained/actions"))
+        >>> composer.timeline, composer.clip()                          # what has been composed, and its frames
 
-    model, d, seed, labels: as LabelPlayer has them. timeline: to begin with, else one of four seconds with no key.
+    Args:
+        model: the model, as `load` or `fit(…).model` gives it.
+        d: the clip that it starts with, 0 to n_d - 1; every c starts at 0.5.
+        seed: seed of the z that it starts with.
+        labels: one row of labels to start with instead.
+        timeline: the timeline to start with; None starts with one of four seconds without keys.
 
-    Raises TypeError and ValueError as LabelPlayer does, and for what is no Timeline or one of another space.
+    Raises:
+        TypeError: `model` is not a Model, `labels` are not Labels, or `timeline` is not a Timeline.
+        ValueError: d or seed is out of range, or `labels` or `timeline` do not fit the model.
     """
 
     def __init__(

@@ -19,16 +19,19 @@ from .stage import Picture, answer_during_cells
 class Explorer(widgets.VBox):
     """Controls, and below them one picture that is drawn anew, in place, whenever one of them moves.
 
-    >>> def draw(c, d):
-    ...     return model.frames(model.space.still(d, [c] * 5))[0], f"every c at {c:.2f}"
-    >>> Explorer(draw, c=widgets.FloatSlider(max=1), d=widgets.Dropdown(options=range(5)))
-
-    draw: takes the value of each control under its name and gives the picture, uint8 (H, W, 1 or 3), and the line of
-    text to stand below it. width: how wide the picture stands on the page, as CSS has it. Errors are written on that
-    line, since a callback has nowhere to raise to.
-
     In JupyterLab it answers while a cell runs, as LabelPlayer does: `draw` then runs in a thread beside that cell, so
     it should only read what cells have made, and seed no generator that they draw from.
+
+    Example:
+        >>> def draw(c, d):
+        ...     return model.frames(model.space.still(d, [c] * 5))[0], f"every c at {c:.2f}"
+        >>> Explorer(draw, c=widgets.FloatSlider(max=1), d=widgets.Dropdown(options=range(5)))
+
+    Args:
+        draw: takes the value of each control under its name, and returns the picture, uint8 (H, W, 1 or 3), and a line
+            of text to show below it. Its errors are shown on that line, because nobody could catch them.
+        width: width of the picture on the page, in CSS.
+        **controls: the controls by name.
     """
 
     beside_cells = True
@@ -66,7 +69,9 @@ class Explorer(widgets.VBox):
 class Cursor:
     """A figure drawn once, on which a vertical line can be moved at once: drawing a figure takes a tenth of a second.
 
-    figure: a matplotlib figure, drawn at `dpi` pixels an inch. axes: those that the line crosses; they share one x.
+    Args:
+        figure: a Matplotlib figure; the line crosses all its axes, which have to share one x axis.
+        dpi: pixels per inch at which it is drawn.
     """
 
     def __init__(self, figure: Figure, dpi: int = 100) -> None:
@@ -77,7 +82,14 @@ class Cursor:
         self.axes: list[Axes] = list(figure.axes)
 
     def at(self, x: float) -> np.ndarray:
-        """The figure with its line at x (in the units of the x axis): uint8 (H, W, 3)."""
+        """Draws the line.
+
+        Args:
+            x: where the line stands, in the units of the x axis.
+
+        Returns:
+            The figure with its line, uint8 (H, W, 3).
+        """
         picture = self.pixels.copy()
         for ax in self.axes:
             column = round(ax.transData.transform((x, 0))[0])
@@ -87,7 +99,15 @@ class Cursor:
 
 
 def beside(*pictures: np.ndarray, gap: int = 8) -> np.ndarray:
-    """Pictures (H, W, 3) side by side on white, each enlarged by a whole factor as far as the tallest allows."""
+    """Puts pictures side by side on white, each enlarged by a whole factor as far as the tallest allows.
+
+    Args:
+        *pictures: uint8 (H, W, 1 or 3) each.
+        gap: pixels between two pictures, at least 1.
+
+    Returns:
+        uint8 (H, W, 3).
+    """
     tallest = max(len(picture) for picture in pictures)
     scaled = []
     for picture in pictures:

@@ -34,11 +34,7 @@ class Game(Protocol):
 class GamePlayer(Explorer):
     """A game under its controls, with Start, Pause and Restart.
 
-    >>> GamePlayer(RingGame, draw_ring, lr_g=widgets.FloatLogSlider(2e-3, min=-4, max=-1))
-
-    new: takes the value of each control under its name and gives a Game. draw: takes the game and gives a picture,
-    uint8 (H, W, 3) of always the same size (see `pixels`), and the line of text to stand below it. A control that is
-    moved tunes the game in play; Restart begins a new one. limit: after so many steps the game pauses by itself.
+    A control that is moved tunes the game in play; Restart begins a new one.
 
     It plays on the kernel's own event loop, in short slices with a picture after each: no threads, and controls, Pause
     and other cells get their turn in between. An error pauses the game and is written below the picture.
@@ -46,6 +42,16 @@ class GamePlayer(Explorer):
     While a cell runs, the game stands still and its controls wait, unlike those of other Explorers: it changes its
     networks, PyTorch's random numbers and the figure that it is drawn on, and a cell that uses one of these at the same
     time would go wrong, or come out differently each time.
+
+    Example:
+        >>> GamePlayer(RingGame, draw_ring, lr_g=widgets.FloatLogSlider(2e-3, min=-4, max=-1))
+
+    Args:
+        new: takes the value of each control under its name, and returns a Game.
+        draw: takes the game, and returns a picture, uint8 (H, W, 3) of always the same size (see `pixels`), and a line
+            of text to show below it.
+        limit: number of steps after which the game pauses by itself.
+        **controls: the controls by name.
     """
 
     beside_cells = False
@@ -72,7 +78,11 @@ class GamePlayer(Explorer):
         self.children = (self.children[0], widgets.HBox([self.running, self.restart]), *self.children[1:])
 
     def play(self, steps: int) -> None:
-        """Plays `steps` moves at once, as it is done without a browser, and draws the last."""
+        """Plays several moves at once, as without a browser, and draws the last.
+
+        Args:
+            steps: number of moves.
+        """
         for _ in range(steps):
             self.game.step()
         self.redraw()

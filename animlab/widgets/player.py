@@ -17,21 +17,25 @@ STEPS = 15  # steps of Play from c = 0 to c = 1
 
 
 class LabelPlayer(Stage):
-    """A model to play with: choose d, drag each c, draw another z, play along one c, compare, save.
+    """A widget to play with a model: choose d, drag each c, draw another z, play along one c, compare, save.
 
-    Each slider is named by what its c does, where the model's card says it ("seen"), as those of shipped models do.
+    A slider is named after what its c does if the model's card says it (under "seen"), as the shipped models' cards do.
+    Pictures cannot queue up: in the browser, a slider and Play send their newest value only once the last one has been
+    answered, and skip those in between.
 
-    >>> animlab.LabelPlayer(animlab.load("pretrained/actions"))
-    >>> animlab.LabelPlayer(model, labels=animlab.invert(model, picture).labels)  # goes on from a picture of yours
+    Example:
+        >>> animlab.LabelPlayer(animlab.load("pretrained/actions"))
+        >>> animlab.LabelPlayer(model, labels=animlab.invert(model, picture).labels)    # starts from your own picture
 
-    model: what load or fit(…).model gave. d, seed: the clip and the z (see Model.animate) that it starts with; every c
-    starts at 0.5. labels: one row to start with instead; New z then leaves its z for that of the next seed.
+    Args:
+        model: the model, as `load` or `fit(…).model` gives it.
+        d: the clip that it starts with, 0 to n_d - 1; every c starts at 0.5.
+        seed: seed of the z that it starts with.
+        labels: one row of labels to start with instead; New z then draws the z of the next seed.
 
-    Raises TypeError for a model that is no Model and labels that are no Labels; ValueError where the model has no such
-    d, and for labels of more than one row or of another space.
-
-    Pictures cannot queue up: in the browser, a slider and Play send their newest value only once the last one was
-    answered, and forget those between.
+    Raises:
+        TypeError: `model` is not a Model, or `labels` are not Labels.
+        ValueError: d or seed is out of range, or `labels` are not one row that fits the model.
     """
 
     def __init__(self, model: Model, d: int = 0, seed: int = 0, *, labels: Labels | None = None) -> None:

@@ -26,9 +26,16 @@ TOOLTIP, PLAYING, REPEAT = ("description_tooltip", "_playing", "_repeat") if OLD
 
 
 def guarded(callback: Callable[..., str | None]) -> Callable[..., None]:
-    """A callback has nowhere to raise to: its errors, like the message it returns, are written on the status line.
+    """Decorates a method that a control calls: its errors go to the status line, because nobody could catch them.
 
-    A message stands until there is a newer one, or until the same callback has nothing more to say.
+    The message that the method returns goes there too. A message stays until there is a newer one, or until the same
+    method returns without one.
+
+    Args:
+        callback: a method of a `Stage`; it returns a message, or None.
+
+    Returns:
+        The method to register with a control.
     """
 
     @wraps(callback)
@@ -46,8 +53,15 @@ def guarded(callback: Callable[..., str | None]) -> Callable[..., None]:
 class Stage(widgets.VBox):
     """Controls for d, every c and z, the picture that they draw, and what plays and saves it.
 
-    model: what load or fit(…).model gave. d, seed: the clip and the z (see Model.animate) that it starts with; every c
-    starts at 0.5. labels: one row to start with instead.
+    Args:
+        model: the model, as `load` or `fit(…).model` gives it.
+        d: the clip that it starts with, 0 to n_d - 1; every c starts at 0.5.
+        seed: seed of the z that it starts with.
+        labels: one row of labels to start with instead; None starts with d and seed.
+
+    Raises:
+        TypeError: `model` is not a Model, or `labels` are not Labels.
+        ValueError: d or seed is out of range, or `labels` are not one row that fits the model.
     """
 
     def __init__(self, model: Model, d: int, seed: int, labels: Labels | None) -> None:
@@ -93,7 +107,12 @@ class Stage(widgets.VBox):
         raise NotImplementedError
 
     def show(self, labels: Labels, z: str = "given") -> None:
-        """Draws one row of labels and sets the controls to it; to the greatest d of a blend. z: what to call its z."""
+        """Draws one row of labels and sets the controls to it.
+
+        Args:
+            labels: one row; of a blend of several d, the control shows the greatest.
+            z: what the caption calls its z.
+        """
         self.z, self.z_name, self.busy = labels.z.clone(), z, True
         try:
             self.d.value = int(labels.d.argmax())

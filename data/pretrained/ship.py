@@ -115,12 +115,12 @@ def train_reader(model: animlab.Model, frames: np.ndarray, steps: int, seed: int
         with torch.no_grad():
             fake = model.generator(labels)
         seen = view(fake, partial(torch.rand, generator=rng)) if view else fake
-        score, d_logits, c_hat = reader(torch.cat([real, fake, seen]))
+        logit, d_logits, c_hat = reader(torch.cat([real, fake, seen]))
         d, c = labels.d.repeat(2, 1), labels.c.repeat(2, 1)
         label_loss = losses.discrete_loss(d_logits[BATCH:], d) + preset.lambda_c * losses.continuous_loss(
             c_hat[BATCH:], c
         )
-        loss = losses.total_loss(score[:BATCH], score[BATCH : 2 * BATCH], label_loss)
+        loss = losses.total_loss(logit[:BATCH], logit[BATCH : 2 * BATCH], label_loss)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -46,7 +46,7 @@ ADAM_BYTES = 7 * 4
 
 
 class ThreeOptimisers:
-    """InfoGAN's common loop; the score, d and c come from one D, as in ours."""
+    """InfoGAN's common loop; the logit, d and c come from one D, as in ours."""
 
     def __init__(self, frames: np.ndarray) -> None:
         self.frames = frames

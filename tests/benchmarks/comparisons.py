@@ -1,14 +1,15 @@
-"""The comparisons with MoCoGAN and TGAN: everybody trains as long, on the same clips, and is judged alike.
+"""The comparisons with MoCoGAN and TGAN: every method trains as long, on the same clips, and is evaluated alike.
 
     python tests/benchmarks/comparisons.py train            # over an hour on two cores; goes on where it was stopped
     python tests/benchmarks/comparisons.py judge            # half an hour more, from what `train` left in --runs
     python tests/benchmarks/comparisons.py long             # an hour more: the first seed of LONG goes on
-    python tests/benchmarks/comparisons.py write            # the table and the pictures, from what `judge` found
+    python tests/benchmarks/comparisons.py write            # the table and the pictures, from what `judge` measured
 
-train: every contender of animlab.baselines.comparison, over several seeds, for SECONDS of one thread's processor time:
+train: every method of animlab.baselines.comparison, over several seeds, for SECONDS of one thread's processor time:
 on an idle machine that is wall-clock time, on a busy one it still treats all alike. Models are kept at each of MARKS.
-long: the same runs of the first seed go on, to see whether the order of a short fight lasts.
-judge: what animlab.baselines.comparison.Judge measures, of every last model; of those before it the paper's protocol.
+long: the same runs of the first seed go on, to see whether the ranking after a short training lasts.
+judge: all that animlab.baselines.comparison.Evaluator measures, of every last model; of earlier ones, only what the
+paper's protocol does.
 write: data/results/comparisons.json, and in data/results/comparisons/ clips of the first seed, a row a clip.
 """
 
@@ -40,8 +41,8 @@ from animlab.checkpoints import FILE, CheckpointError, library_version
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE, PICTURES = ROOT / "data" / "results" / "comparisons.json", ROOT / "data" / "results" / "comparisons"
-EVERYBODY = [(data, name) for data, ground in BENCHMARKS.items() for name in ground.rivals]
-REAL = "real"  # held-out clips, in the place of a contender
+RUNS = [(data, name) for data, benchmark in BENCHMARKS.items() for name in benchmark.rivals]
+REAL = "real"  # held-out clips, in the place of a method
 SECONDS, SEEDS, WIDTH = 240, 3, 0.25
 MARKS = (SECONDS / 8, SECONDS / 4, SECONDS / 2, SECONDS)
 LONG = [("actions", "mocogan"), ("actions", "stable"), ("moving-mnist", "tgan"), ("moving-mnist", "stable-20-20")]
@@ -58,12 +59,12 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "comparisons", help="where models are kept")
     args = parser.parse_args()
     if args.part == "train":
-        in_parallel(train, [(seed, data, name) for seed in range(SEEDS) for data, name in EVERYBODY], args.runs)
+        in_parallel(train, [(seed, data, name) for seed in range(SEEDS) for data, name in RUNS], args.runs)
     elif args.part == "judge":
-        in_parallel(judge, [(seed, data) for seed in range(SEEDS) for data in BENCHMARKS], args.runs)
+        in_parallel(evaluate, [(seed, data) for seed in range(SEEDS) for data in BENCHMARKS], args.runs)
     elif args.part == "long":
         in_parallel(train_long, LONG, args.runs)
-        in_parallel(judge_long, LONG, args.runs)
+        in_parallel(evaluate_long, LONG, args.runs)
     else:
         write(args.runs)
 
@@ -87,12 +88,12 @@ def train(seed: int, data: str, name: str, folder: Path, marks: tuple[float, ...
     out = folder / data / name / str(seed)
     log = out / "log.json"
     told = json.loads(log.read_text()) if log.exists() else {"used": 0.0, "wall": 0.0, "step": 0, "marks": {}}
-    ground = BENCHMARKS[data]
-    clips, _ = ground.load()
+    benchmark = BENCHMARKS[data]
+    clips, _ = benchmark.load()
     for mark in marks:
         while told["used"] < mark - NEAR:
             began, wall = time.process_time(), time.perf_counter()
-            run = ground.rivals[name].fit(
+            run = benchmark.rivals[name].fit(
                 clips, FOREVER, seed=seed, out=out, width=WIDTH, seconds=mark - told["used"], resume=True,
                 checkpoint_every=FOREVER, progress=False,
             )  # fmt: skip
@@ -107,45 +108,47 @@ def train(seed: int, data: str, name: str, folder: Path, marks: tuple[float, ...
     return f"{data} {name} {seed}: {told['step']} steps, {told['used']:.0f} s of {told['wall']:.0f}"
 
 
-def judge(seed: int, data: str, folder: Path) -> str:
-    """All runs of one seed on one ground, and real clips; what has been judged is not judged again."""
+def evaluate(seed: int, data: str, folder: Path) -> str:
+    """All runs of one seed on one benchmark, and real clips; what has been evaluated is not evaluated again."""
     torch.set_num_threads(1)
-    ground = BENCHMARKS[data]
-    seen, held_out = ground.load()
-    judged = Evaluator(ground, seen, held_out, seed)
-    for name in [*ground.rivals, REAL]:
+    benchmark = BENCHMARKS[data]
+    seen, held_out = benchmark.load()
+    evaluator = Evaluator(benchmark, seen, held_out, seed)
+    for name in [*benchmark.rivals, REAL]:
         out = folder / data / name / str(seed)
         found = out / "found.json"
         if found.exists():
             continue
         if name == REAL:
             out.mkdir(parents=True, exist_ok=True)
-            row: dict[str, Any] = judged.match(held_out, MATCHED) | judged.distances(held_out)
-            row |= {f"seen_{key}": value for key, value in judged.distances(judged.train).items()}
-            row |= {"quick": judged.match(held_out, QUICK, QUICK_SAMPLES)}
+            row: dict[str, Any] = evaluator.match(held_out, MATCHED) | evaluator.distances(held_out)
+            row |= {f"seen_{key}": value for key, value in evaluator.distances(evaluator.train).items()}
+            row |= {"quick": evaluator.match(held_out, QUICK, QUICK_SAMPLES)}
         else:
             kept = {mark: loaded(out / f"after-{mark:g}.safetensors") for mark in MARKS}
             model = kept[SECONDS]
-            row = judged.match(model, MATCHED) | judged.distances(model) | judged.invert(model)
-            row |= judged.copying(model) | judged.control(model)
-            row["curve"] = [{"seconds": mark} | judged.match(each, QUICK, QUICK_SAMPLES) for mark, each in kept.items()]
+            row = evaluator.match(model, MATCHED) | evaluator.distances(model) | evaluator.invert(model)
+            row |= evaluator.copying(model) | evaluator.control(model)
+            row["curve"] = [
+                {"seconds": mark} | evaluator.match(each, QUICK, QUICK_SAMPLES) for mark, each in kept.items()
+            ]
         found.write_text(json.dumps(row))
-    return f"{data} {seed} judged"
+    return f"{data} {seed} evaluated"
 
 
-def judge_long(data: str, name: str, folder: Path) -> str:
-    """A run of the first seed at the end of the fight and at each of LONG_MARKS."""
+def evaluate_long(data: str, name: str, folder: Path) -> str:
+    """A run of the first seed after SECONDS and at each of LONG_MARKS."""
     torch.set_num_threads(1)
-    ground, out = BENCHMARKS[data], folder / data / name / "0"
-    judged = Evaluator(ground, *ground.load(), 0)
+    benchmark, out = BENCHMARKS[data], folder / data / name / "0"
+    evaluator = Evaluator(benchmark, *benchmark.load(), 0)
     log = json.loads((out / "log.json").read_text())
     rows = []
     for mark in (SECONDS, *LONG_MARKS):
         model = loaded(out / f"after-{mark:g}.safetensors")
         row = {"seconds": mark, "steps": log["marks"][f"{mark:g}"]["step"]}
-        rows.append(row | judged.match(model, MATCHED) | judged.distances(model) | judged.invert(model))
+        rows.append(row | evaluator.match(model, MATCHED) | evaluator.distances(model) | evaluator.invert(model))
     (out / "long.json").write_text(json.dumps(rows))
-    return f"{data} {name} judged to the end"
+    return f"{data} {name} evaluated to the end"
 
 
 def loaded(file: Path) -> animlab.Model | ClipGAN:
@@ -160,8 +163,8 @@ def write(folder: Path) -> None:
     """The table, a row a run, and the pictures."""
     PICTURES.mkdir(exist_ok=True)
     rows = []
-    for data, name in [*EVERYBODY, *((data, REAL) for data in BENCHMARKS)]:
-        ground = BENCHMARKS[data]
+    for data, name in [*RUNS, *((data, REAL) for data in BENCHMARKS)]:
+        benchmark = BENCHMARKS[data]
         for seed in range(SEEDS):
             out = folder / data / name / str(seed)
             row: dict[str, Any] = {"data": data, "who": name, "seed": seed}
@@ -171,7 +174,7 @@ def write(folder: Path) -> None:
                 row |= {"steps": end["step"], "seconds": end["used"], "wall seconds": end["wall"]}
             rows.append(row | json.loads((out / "found.json").read_text()))
         if name == REAL:
-            keep_picture(f"{data}_{name}", draw(ground.load()[0], SHOWN, FRAMES, 0, ground.stride))
+            keep_picture(f"{data}_{name}", draw(benchmark.load()[0], SHOWN, FRAMES, 0, benchmark.stride))
         else:
             keep_picture(f"{data}_{name}", shown_by(folder / data / name / "0" / f"after-{SECONDS:g}.safetensors"))
     for data, name in LONG:
