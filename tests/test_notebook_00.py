@@ -5,6 +5,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from lessons import stored_text
 
 import animlab
 
