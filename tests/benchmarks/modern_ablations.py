@@ -7,7 +7,8 @@ The networks are a quarter as wide as usual, so that one core can train all of i
 than this to become people, the shapes do not. Every run sees as many frames; only
 `stable`, the paper's networks with their own batch, gets the processor time that `modern` took with the same seed. The
 running average of G is judged, and for "no running average" the newest G of the very same runs. Writes
-`data/recipes/modern-ablations.json`, a row a run, and `modern-ablations.jpg`: a row of random labels for each change.
+`data/recipes/modern-ablations.json`, a row a run, and `modern-ablations.jpg`: a row of random labels for each change,
+of the first seed. Runs that the table already holds are not made again.
 
 The distance is taken on EfficientNet-Lite0, which has never seen these frames (pip install animlab[yardstick]).
 """
@@ -17,9 +18,11 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,6 +50,14 @@ CHANGES = {
     "`stable`, for the same time": PRESETS["stable"],
 }
 NO_AVERAGE = "no running average"
+ABOUT = {
+    "made by": "tests/benchmarks/modern_ablations.py",
+    "data": DATA,
+    "width": WIDTH,
+    "steps": STEPS,
+    "FD": f"on EfficientNet-Lite0, {SAMPLES:,} samples against as many real frames",
+    "influence": "[strength, focus] of each label over 256 random ones",
+}
 
 
 def main() -> None:
@@ -62,12 +73,21 @@ def main() -> None:
     runs = [(seed, change) for seed in range(args.seeds) for change in CHANGES]
     part, parts = map(int, args.part.split("/"))
     for number, (seed, change) in list(enumerate(runs))[part::parts]:
-        folder = args.out / f"{number:02d}"
-        if not (folder / "rows.json").exists():
+        if (change, seed) not in {(row["change"], row["seed"]) for row in known(args.out)}:
+            folder = args.out / f"{number:02d}"
+            shutil.rmtree(folder, ignore_errors=True)  # a run that was interrupted begins anew: its time is measured
             rows = run(change, seed, clips, judge, folder, args.out)
             (folder / "rows.json").write_text(json.dumps(rows))
-    rows = [row for path in sorted(args.out.glob("*/rows.json")) for row in json.loads(path.read_text())]
-    write(rows, args.out)
+    write(known(args.out), args.out)
+
+
+def known(out: Path) -> list[dict[str, Any]]:
+    """The rows of the table, if it was made with these settings, and of the runs in this folder."""
+    table = RECIPES / "modern-ablations.json"
+    before = json.loads(table.read_text()) if table.exists() else {}
+    rows = before["rows"] if before.items() >= ABOUT.items() else []
+    rows += [row for path in sorted(out.glob("*/rows.json")) for row in json.loads(path.read_text())]
+    return list({(row["change"], row["seed"]): row for row in rows}.values())
 
 
 def run(change: str, seed: int, clips: animlab.Clips, judge: Judge, folder: Path, out: Path) -> list[dict[str, object]]:
@@ -112,10 +132,9 @@ def judged(judge: Judge, model: animlab.Model) -> dict[str, object]:
 
 
 def seconds_of_modern(out: Path, seed: int) -> float:
-    for path in out.glob("*/rows.json"):
-        for row in json.loads(path.read_text()):
-            if (row["change"], row["seed"]) == ("none", seed):
-                return float(row["processor_seconds"])
+    for row in known(out):
+        if (row["change"], row["seed"]) == ("none", seed):
+            return float(row["processor_seconds"])
     raise FileNotFoundError(f"The run of `modern` with seed {seed} comes first; it is not in {out}.")
 
 
@@ -125,21 +144,15 @@ def draw(model: animlab.Model, path: Path) -> None:
     Image.fromarray(animlab.filmstrip(frames[None])).save(path)
 
 
-def write(rows: list[dict[str, object]], out: Path) -> None:
-    about = {
-        "made by": "tests/benchmarks/modern_ablations.py",
-        "data": DATA,
-        "width": WIDTH,
-        "FD": f"on EfficientNet-Lite0, {SAMPLES:,} samples against as many real frames",
-        "influence": "[strength, focus] of each label over 256 random ones",
-    }
+def write(rows: list[dict[str, Any]], out: Path) -> None:
     order = [*CHANGES, NO_AVERAGE]
-    rows = sorted(rows, key=lambda row: (order.index(str(row["change"])), row["seed"]))
-    text = json.dumps(about | {"rows": rows}, indent=1, ensure_ascii=False)
+    rows = sorted(rows, key=lambda row: (order.index(row["change"]), row["seed"]))
+    text = json.dumps(ABOUT | {"rows": rows}, indent=1, ensure_ascii=False)
     (RECIPES / "modern-ablations.json").write_text(text + "\n")
     strips = [out / f"{k:02d}" / "random.png" for k in range(len(CHANGES))] + [out / "00" / "newest.png"]
-    pictures = [np.asarray(Image.open(path)) for path in strips if path.exists()]
-    Image.fromarray(np.concatenate(pictures)).save(RECIPES / "modern-ablations.jpg", quality=85)
+    if all(path.exists() for path in strips):
+        pictures = [np.asarray(Image.open(path)) for path in strips]
+        Image.fromarray(np.concatenate(pictures)).save(RECIPES / "modern-ablations.jpg", quality=85)
 
 
 if __name__ == "__main__":
