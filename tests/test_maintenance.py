@@ -1,5 +1,6 @@
 """The tools beside the notebooks: storing them clean, stamping the public address into them, the benchmarks."""
 
+import json
 import os
 import re
 import runpy
@@ -219,3 +220,12 @@ def test_a_benchmark_can_be_started(path, monkeypatch, capsys):
         assert ended.value.code == 0
         usage = capsys.readouterr().out.partition("\n\n")[0]
     assert {option for option in shown if not re.search(rf"{option}\b(?!-)", usage)} == set()
+
+
+def test_the_table_of_what_is_kept_is_the_measured_one():
+    table = json.loads((ROOT / "data" / "results" / "kept.json").read_text(encoding="utf-8"))
+    page = (ROOT / "data" / "results" / "README.md").read_text(encoding="utf-8")
+    found = re.findall(r"^\| ([^|]+) \| [^|]+ \| ([\d,]+) \| [^|]+ \| ([\d,]+) \| ([\d.]+) \|$", page, re.M)
+    stored = [[row["what"], *(f"{row[key]:,.0f}" for key in ("theirs_ms", "ours_ms")), f"{row['ratio']:.2f}"]
+              for row in table["rows"]]  # fmt: skip
+    assert [list(row) for row in found] == stored
