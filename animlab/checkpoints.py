@@ -180,7 +180,11 @@ def _aside(newest: Path) -> str:
 
 
 def remove_unfinished(file: Path) -> None:
-    """Deletes what killed processes left behind while writing `file`."""
+    """Deletes what killed processes left behind while they were writing a file.
+
+    Args:
+        file: the file that they were to write.
+    """
     for left in file.parent.glob(f"{glob.escape(file.name)}.*.part"):
         if left.is_dir():
             shutil.rmtree(left, ignore_errors=True)
@@ -263,14 +267,25 @@ def compare(networks: Mapping[str, nn.Module | None], tensors: dict[str, Tensor]
 
 
 def card_of(header: dict[str, Any]) -> dict[str, Any]:
-    """The card in a header; ValueError if it is not a dict."""
+    """Looks up the model card in a header.
+
+    Args:
+        header: a checkpoint's header.
+
+    Raises:
+        ValueError: The card is not a dict.
+    """
     if not isinstance(header["card"], dict):
         raise ValueError(f"the card is {shown(header['card'])}, not an object {{…}}")
     return header["card"]
 
 
 def checksum(tensor: Tensor) -> int:
-    """The CRC-32 of a tensor's bytes, which a single flipped bit changes."""
+    """The CRC-32 of a tensor's bytes, which a single flipped bit changes.
+
+    Args:
+        tensor: of any shape and dtype, on the CPU.
+    """
     return zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy())  # type: ignore[arg-type]  # it has a buffer
 
 
@@ -283,7 +298,11 @@ def _unsuited(path: Path) -> str:
 
 
 def is_a_run(path: Path) -> bool:
-    """Whether a file holds a run that can be resumed."""
+    """Whether a file holds a run that can be resumed.
+
+    Args:
+        path: the file; False if there is none, or if it is damaged.
+    """
     if _unsuited(path):
         return False
     try:
@@ -301,12 +320,22 @@ def _of_today(name: str) -> str:
 
 
 def with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The same tensors, with `prefix` before their names."""
+    """The same tensors under longer names.
+
+    Args:
+        prefix: what to put before each name.
+        tensors: by name.
+    """
     return {prefix + k: v for k, v in tensors.items()}
 
 
 def without_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors whose names start with `prefix`, without it."""
+    """The tensors whose names start with a prefix, under names without it.
+
+    Args:
+        prefix: what to take away.
+        tensors: by name.
+    """
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 

@@ -40,7 +40,14 @@ def whole(name: str, value: Any, low: int, high: int | None = None) -> int:
 
 
 def as_whole(value: Any) -> int | None:
-    """A whole number of any type as an int; None for anything else."""
+    """Converts a whole number of any type to an int.
+
+    Args:
+        value: anything, such as 3, 3.0, NumPy's numbers, or a tensor of one whole number.
+
+    Returns:
+        The int; None for anything else, True and False included.
+    """
     if isinstance(value, (bool, np.bool_)):
         return None
     try:
@@ -75,7 +82,14 @@ def real(name: str, value: Any, low: float, high: float) -> float:
 
 
 def as_float(value: Any) -> float:
-    """A real number of any type as a float; NaN for anything else, and for an integer that no float can hold."""
+    """Converts a real number of any type to a float.
+
+    Args:
+        value: anything.
+
+    Returns:
+        The float; NaN for what is no real number, and for an integer that no float can hold.
+    """
     if not isinstance(value, Real) or isinstance(value, (bool, np.bool_)):
         return math.nan
     try:
@@ -176,7 +190,14 @@ def check_frames(
 
 
 def kind(value: Any) -> str:
-    """Describes a value in a message: an array by its dtype and shape, anything else by its repr, shortened."""
+    """Describes a value in a message.
+
+    Args:
+        value: anything.
+
+    Returns:
+        The dtype and shape of an array or a tensor, and of anything else what `shown` gives.
+    """
     if hasattr(value, "dtype") and hasattr(value, "shape"):
         return f"{value.dtype} {tuple(value.shape)}"
     return shown(value)
@@ -195,5 +216,9 @@ def offers(what: str, value: Any, *names: str) -> None:
 
 
 def shown(value: Any) -> str:
-    """The repr of a value for a message: on one line, and shortened."""
+    """The repr of a value for a message: on one line, and shortened.
+
+    Args:
+        value: anything.
+    """
     return " ".join(reprlib.repr(value).split())

@@ -204,7 +204,11 @@ class GANTrainer(Trainer):
             mine.copy_(new)
 
     def restore(self, out: Path) -> None:
-        """Continues from the checkpoint in `out`, as Trainer.restore does."""
+        """Continues from a checkpoint, as Trainer.restore does.
+
+        Args:
+            out: the run's folder.
+        """
         super().restore(out)
         if self.count is not None:
             self.count.fill_(self.step)

@@ -302,7 +302,16 @@ class LabelSpace:
 
 
 def under_new_name(function: str, along: Any, c: Any) -> Any:
-    """The argument `along` of a function, or what came under its former name `c`, with a FutureWarning."""
+    """Takes an argument under its former name, with a FutureWarning.
+
+    Args:
+        function: the function's name.
+        along: the argument under its present name.
+        c: the argument under its former name; None if it did not come so.
+
+    Returns:
+        c if it came, else along.
+    """
     if c is None:
         return along
     warnings.warn(f"{function}(c=…) is called {function}(along=…) now.", FutureWarning, stacklevel=3)

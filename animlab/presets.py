@@ -229,5 +229,9 @@ def find_preset(preset: str | Preset) -> Preset:
 
 
 def name_of(preset: Preset) -> str:
-    """The name of a preset with exactly these values, or "custom" if there is none."""
+    """The name of a preset, "custom" if none of PRESETS has exactly its values.
+
+    Args:
+        preset: the preset.
+    """
     return next((name for name, known in PRESETS.items() if known == preset), "custom")

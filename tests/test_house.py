@@ -210,6 +210,28 @@ def test_a_docstring_lists_every_parameter_and_no_other(path):
     assert odd == []
 
 
+def public_functions(node, overrides=False):
+    """Each function in a module, and each method of its classes, whose name has no underscore; and whether it may be one
+    that overrides another, whose docstring holds for both."""
+    for part in getattr(node, "body", []):
+        if getattr(part, "name", "_").startswith("_"):
+            continue
+        if isinstance(part, ast.ClassDef):
+            yield from public_functions(part, overrides=bool(part.bases))
+        elif isinstance(part, ast.FunctionDef):
+            yield part, overrides
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "animlab").rglob("*.py")), ids=lambda path: path.stem)
+def test_every_public_function_lists_its_parameters(path):
+    bare = []
+    for function, overrides in public_functions(ast.parse(path.read_text())):
+        text = ast.get_docstring(function)
+        if not (text is None and overrides) and parameters(function) and documented(text or "") is None:
+            bare.append(function.name)
+    assert bare == []
+
+
 def offered():
     """What animlab and its rooms export: each function and class, and the methods that a class adds, with its name."""
     rooms = ("networks", "datasets", "metrics", "baselines", "plots", "widgets", "web", "sweeps")

@@ -258,7 +258,11 @@ class Adam(torch.optim.Adam):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Takes one step on every parameter that has a gradient."""
+        """Takes one step on every parameter that has a gradient.
+
+        Args:
+            closure: not used; it is there because torch.optim.Adam has it.
+        """
         (group,) = self.param_groups
         beta1, beta2 = group["betas"]
         how = {"lr": group["lr"], "beta1": beta1, "beta2": beta2, "eps": group["eps"]}

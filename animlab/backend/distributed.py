@@ -107,11 +107,19 @@ class Processes:
             optimizer.register_step_pre_hook(_average_gradients)
 
     def mean(self, values: Tensor) -> Tensor:
-        """The mean of a tensor over all processes."""
+        """Averages a tensor over all processes.
+
+        Args:
+            values: the same shape in every process.
+        """
         return reduce(values, "mean") if self.count > 1 else values
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is set in any process: all must stop at the same step, or the others wait for ever."""
+        """Whether a flag is set in any process: all must stop at the same step, or the others wait for ever.
+
+        Args:
+            flag: this process's own.
+        """
         if self.count == 1:
             return flag
         return bool(reduce(torch.tensor(float(flag), device=self.device), "sum") > 0)

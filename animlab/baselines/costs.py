@@ -185,5 +185,9 @@ def cost(name: str, frames: int = 16, size: int = 64, batch: int | None = None) 
 
 
 def parameters(*nets: nn.Module) -> int:
-    """The number of trainable parameters."""
+    """Counts trainable parameters.
+
+    Args:
+        *nets: the networks; their counts are added up.
+    """
     return sum(w.numel() for net in nets for w in net.parameters())

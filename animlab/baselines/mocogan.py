@@ -45,7 +45,13 @@ class Generator(nn.Module):
         self.paint = nn.Sequential(*layers, nn.ConvTranspose2d(before, channels, 4, 2, 1, bias=False), nn.Tanh())
 
     def noise(self, n: int, frames: int, rng: torch.Generator, d: int | None = None) -> dict[str, Tensor]:
-        """Draws the noise from which clips are generated; its arguments are those of `ClipGAN.noise`.
+        """Draws the noise from which clips are generated.
+
+        Args:
+            n: number of clips.
+            frames: frames in a clip.
+            rng: where the noise is drawn from, on its device.
+            d: a category from 0 on for all clips; None for a random one each.
 
         Returns:
             "content" (n, 50), "category" (n,), "start" (n, 10), the recurrent network's first state, and "pushes" (n,
@@ -76,7 +82,17 @@ class Generator(nn.Module):
         return torch.cat([still[:, None].expand(-1, len(motion), -1), torch.stack(motion, dim=1)], dim=2)
 
     def latents(self, n: int, frames: int, rng: torch.Generator, d: int | None = None) -> tuple[Tensor, Tensor]:
-        """Draws random paths, as `path` gives them, and their categories (n,). Takes what `noise` takes."""
+        """Draws random paths and their categories.
+
+        Args:
+            n: number of clips.
+            frames: frames in a clip.
+            rng: where the noise is drawn from, on its device.
+            d: a category from 0 on for all clips; None for a random one each.
+
+        Returns:
+            The paths, as `path` gives them, and the categories, (n,) int64.
+        """
         noise = self.noise(n, frames, rng, d)
         return self.path(noise), noise["category"]
 

@@ -34,7 +34,11 @@ class Keypoints(NamedTuple):
     var: Tensor
 
     def at(self, frames: slice) -> Keypoints:
-        """The keypoints of some frames."""
+        """Selects the keypoints of some frames.
+
+        Args:
+            frames: a slice of the T frames.
+        """
         return Keypoints(self.mean[:, frames], self.var[:, frames])
 
     def detach(self) -> Keypoints:
@@ -56,7 +60,15 @@ def conv(inside: int, outside: int, depth: int, groups: int = 1, size: int = 3) 
 
 
 def block(inside: int, outside: int, depth: int, groups: int = 1, size: int = 3) -> nn.Sequential:
-    """A convolution, batch norm and ReLU; arguments as for `conv`."""
+    """A convolution, batch norm and ReLU.
+
+    Args:
+        inside: channels in.
+        outside: channels out.
+        depth: extent of the kernel in time, 1 or 3.
+        groups: groups of channels that are convolved separately.
+        size: height and width of the kernel.
+    """
     return nn.Sequential(conv(inside, outside, depth, groups, size), nn.BatchNorm3d(outside), nn.ReLU())
 
 
@@ -273,7 +285,11 @@ class Residual(nn.Module):
         self.body = nn.Sequential(*parts, *again)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Adds the block's output to its input; both are (N, channels, T, H, W)."""
+        """Adds the block's output to its input.
+
+        Args:
+            x: (N, channels, T, H, W).
+        """
         return x + self.body(x)
 
 

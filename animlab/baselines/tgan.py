@@ -235,6 +235,13 @@ class TGAN(ClipGAN):
 
 
 def without_beta(norm: nn.Module) -> nn.Module:
-    """A batch norm that scales by γ and does not shift."""
+    """Makes a batch norm scale by γ and not shift.
+
+    Args:
+        norm: the layer, changed in place.
+
+    Returns:
+        The same layer.
+    """
     norm.register_parameter("bias", None)
     return norm

@@ -98,7 +98,11 @@ class Archive:
             target.write(chunk)  # outside the generator's own try: a full disk is no damaged archive
 
     def where(self, member: str) -> str:
-        """A member's name for a message, such as `actions.zip: actions/0/1.jpg`."""
+        """A member's name for a message, such as `actions.zip: actions/0/1.jpg`.
+
+        Args:
+            member: its path in the archive.
+        """
         return f"{self.path.name}: {member}"
 
     def _chunks(self, member: str, limit: int) -> Iterator[bytes]:

@@ -315,7 +315,11 @@ def _write_frames(file: BinaryIO, frames: np.ndarray) -> None:
 
 
 def disk_is_full(error: OSError) -> bool:
-    """Whether an error means that the disk, or the user's quota on it, is full."""
+    """Whether an error means that the disk, or the user's quota on it, is full.
+
+    Args:
+        error: the error raised while writing.
+    """
     return error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))  # Windows has no EDQUOT
 
 

@@ -23,7 +23,11 @@ REST = {"yaw": 12, "pitch": 6, "roll": 5, "light_azimuth": 45}  # how far from s
 
 
 def motions(model: MorphableModel) -> tuple[str, ...]:
-    """The classes of clips of a model: four motions of head and lamp, one for each expression, and a mixture."""
+    """The classes of clips of a model: four motions of head and lamp, one for each expression, and a mixture.
+
+    Args:
+        model: the faces.
+    """
     return (*POSES, *(name.replace("_", " ") for name in model.expressions), "mixed")
 
 

@@ -26,7 +26,11 @@ MISSING = "no such file"
 
 
 def is_momentary(error: BaseException) -> bool:
-    """Whether an error is due to the machine's present state, and says nothing about the file."""
+    """Whether an error is due to the machine's present state, and says nothing about the file.
+
+    Args:
+        error: the error raised while opening or reading.
+    """
     return isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in MOMENTARY)
 
 
@@ -61,14 +65,28 @@ def unsuited(path: Path, inside: Path | None = None) -> str:
 
 
 def check_file(path: Path) -> None:
-    """Raises ValueError unless a file of a data set is a regular file that can be read."""
+    """Checks that a file of a data set is a regular file that can be read.
+
+    Args:
+        path: the file.
+
+    Raises:
+        ValueError: It is not; the message gives the reason.
+    """
     reason = unsuited(path)
     if reason:
         raise ValueError(f"{path} cannot be opened ({reason}): put the file itself there, or remove it.")
 
 
 def is_file(path: Path) -> bool:
-    """Whether a file of a data set exists; ValueError if something other than a readable file is in its place."""
+    """Whether a file of a data set exists.
+
+    Args:
+        path: the file.
+
+    Raises:
+        ValueError: Something other than a readable file is in its place.
+    """
     if not os.path.lexists(path):
         return False
     check_file(path)

@@ -111,7 +111,11 @@ def _shortened(name: str, most: int = 100) -> str:
 
 
 def natural(name: str) -> tuple[list[tuple[int, str]], str]:
-    """A sorting key that puts `frame10.png` after `frame9.png`."""
+    """A sorting key that puts `frame10.png` after `frame9.png`.
+
+    Args:
+        name: a file's name.
+    """
     parts = re.split(r"([0-9]+)", name.casefold())  # text and numbers take turns
     numbers = [digits.lstrip("0") for digits in parts]  # compared by length first: int() refuses very long ones
     keys = [(len(digits), digits) if at % 2 else (0, part) for at, (part, digits) in enumerate(zip(parts, numbers))]

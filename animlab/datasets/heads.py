@@ -159,23 +159,52 @@ def surface(look: Look, x: np.ndarray, y: np.ndarray, volume: np.ndarray | float
 
 
 def turn(look: Look, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A point of the unit ball, turned by pitch and yaw, which `surface` reverses."""
+    """Turns points of the unit ball by pitch and yaw, which `surface` reverses.
+
+    Args:
+        look: N faces.
+        x: of the points, of a shape that broadcasts with that of look.yaw, as are the others.
+        y: downwards.
+        z: towards the viewer.
+
+    Returns:
+        x, y and z of the turned points.
+    """
     y, z = y * np.cos(look.pitch) - z * np.sin(look.pitch), y * np.sin(look.pitch) + z * np.cos(look.pitch)
     return x * np.cos(look.yaw) + z * np.sin(look.yaw), y, z * np.cos(look.yaw) - x * np.sin(look.yaw)
 
 
 def narrowing(look: Look, y: np.ndarray) -> np.ndarray:
-    """The relative width of the head at a height: temples, cheekbones, jaw."""
+    """The relative width of the head at a height: temples, cheekbones, jaw.
+
+    Args:
+        look: N faces.
+        y: heights below the eyes' middle, as `head_coordinates` gives them.
+    """
     return 1 - look.jaw * ramp(y, 0.1, 1.1)
 
 
 def shear(look: Look, y: np.ndarray) -> np.ndarray:
-    """How far the head is displaced at a height: the chin of a turned head points where the face looks."""
+    """How far the head is displaced at a height: the chin of a turned head points where the face looks.
+
+    Args:
+        look: N faces.
+        y: heights, as `head_coordinates` gives them.
+
+    Returns:
+        To the right, in heads.
+    """
     return 0.3 * np.sin(look.yaw) * ramp(y, -0.2, 1.0)
 
 
 def ramp(x: np.ndarray, start: float, end: float) -> np.ndarray:
-    """0 before start, 1 after end, smooth in between."""
+    """A smooth step.
+
+    Args:
+        x: of any shape.
+        start: where it is 0, and before it.
+        end: where it is 1, and beyond; smaller than start for a step that falls with x.
+    """
     t = np.clip((x - start) / (end - start), 0, 1)
     return t * t * (3 - 2 * t)
 

@@ -132,7 +132,13 @@ def outward(triangles: np.ndarray, vertices: np.ndarray) -> np.ndarray:
 
 
 def smooth_step(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """0 below `low`, 1 above `high`, smooth in between."""
+    """A smooth step.
+
+    Args:
+        values: of any shape.
+        low: where it is 0, and below.
+        high: where it is 1, and above.
+    """
     t = np.clip((values - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
 

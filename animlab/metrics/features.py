@@ -210,7 +210,15 @@ def load_features(
 
 
 def features_of(features: str | Features, progress: bool) -> Features:
-    """What a measure is given as `features`: a name for load_features, or Features; TypeError for anything else."""
+    """Finds the features for a measure.
+
+    Args:
+        features: a name for `load_features`, or Features, which are returned as they are.
+        progress: whether to show a progress bar for a download.
+
+    Raises:
+        TypeError: It is neither.
+    """
     if isinstance(features, str):
         return load_features(features, progress=progress)
     instance("features must be a name or what load_features gives", features, Features)

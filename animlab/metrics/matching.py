@@ -217,7 +217,18 @@ def windows(clips: Clips, length: int, count: int, rng: np.random.Generator) -> 
 
 
 def left_out_takes(takes: Sequence[int] | np.ndarray | None, count: int) -> list[int | None]:
-    """For each of `count` animations, the recording that is not searched, or None."""
+    """Checks which recordings are not to be searched.
+
+    Args:
+        takes: a recording's number for each animation; None to search them all.
+        count: number of animations.
+
+    Returns:
+        For each animation the recording that is not searched, or None.
+
+    Raises:
+        ValueError: There are more or fewer takes than animations, or one is negative.
+    """
     if takes is None:
         return [None] * count
     if len(takes) != count:

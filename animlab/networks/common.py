@@ -51,7 +51,14 @@ class Network(nn.Module):
 
 
 def checked(config: dict[str, Any]) -> dict[str, Any]:
-    """A network's config in plain Python types, which JSON can store; ValueError for values out of range."""
+    """A network's config in plain Python types, which JSON can store.
+
+    Args:
+        config: the constructor's arguments by name.
+
+    Raises:
+        ValueError: A value is out of range.
+    """
     config = dict(config)
     if "width" in config:
         config["width"] = real(FACTOR, config["width"], *WIDTHS)

@@ -152,7 +152,11 @@ class Spectral(nn.Module):
         return torch.dot(self.u.clone(), self.layer.weight.flatten(1) @ self.v.clone())
 
     def forward(self, x: Tensor) -> Tensor:
-        """The layer's output with its normalised weight."""
+        """The layer's output with its normalised weight.
+
+        Args:
+            x: what the layer takes.
+        """
         layer = self.layer
         with torch.autocast(x.device.type, enabled=False):
             if self.training:

@@ -27,7 +27,14 @@ MEMORY = {"v128.load": b"\xfd\x00", "v128.load32_splat": b"\xfd\x09", "v128.stor
 
 
 def assemble(text: str) -> bytes:
-    """The binary module that a text stands for; ValueError where it holds what this assembler does not know."""
+    """Translates a WebAssembly module from text to binary.
+
+    Args:
+        text: the module, with what the tables above know.
+
+    Raises:
+        ValueError: The text holds something else.
+    """
     head, *fields = _parse(_tokens(text))
     if head != "module":
         raise ValueError(f"The text is no module but {head!r}.")

@@ -23,7 +23,9 @@ UNROLLED = 4  # numbers of a run that one round of the innermost loop takes
 def kernel(fused: bool) -> str:
     """The module's text.
 
-    fused: products are added in one instruction, from "relaxed SIMD", which browsers had later than the rest.
+    Args:
+        fused: whether products are added in one instruction, from "relaxed SIMD", which browsers had later than the
+            rest.
     """
     parameters = " ".join(f"(param ${name} i32)" for name in PARAMETERS)
     places = " ".join(f"(local ${name} i32)" for name in ("y", "x", "a", "o", "w", "row", "t", "end"))

@@ -57,7 +57,11 @@ class Explorer(widgets.VBox):
         return f"Explorer of {', '.join(self.controls)}: run this cell to use it."
 
     def redraw(self, _change: Any = None) -> None:
-        """Draws the picture for the values that the controls have now."""
+        """Draws the picture for the values that the controls have now.
+
+        Args:
+            _change: what a control reports; not used.
+        """
         try:
             picture, text = self.function(**{name: control.value for name, control in self.controls.items()})
             self.picture.put(to_png(picture), text)

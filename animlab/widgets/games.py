@@ -28,7 +28,11 @@ class Game(Protocol):
         """One move; counts it in `steps`."""
 
     def tune(self, **values: Any) -> None:
-        """Takes up the controls' values in the middle of the game."""
+        """Takes up the controls' values in the middle of the game.
+
+        Args:
+            **values: by the controls' names.
+        """
 
 
 class GamePlayer(Explorer):
@@ -116,7 +120,15 @@ class GamePlayer(Explorer):
 
 
 def pixels(figure: Figure, dpi: int = 100) -> np.ndarray:
-    """A figure as a picture of always the same size, for Explorer and GamePlayer: uint8 (H, W, 3)."""
+    """Draws a figure as a picture of always the same size, for Explorer and GamePlayer.
+
+    Args:
+        figure: the figure; its dpi changes.
+        dpi: pixels per inch.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
     figure.set_dpi(dpi)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()

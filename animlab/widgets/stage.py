@@ -231,6 +231,9 @@ def answer_during_cells(widget: widgets.Widget) -> None:
     them to the thread that used the widget last, at first the one whose cell made it, and there they would wait for the
     training that runs in it. Drawing beside a training is safe: it changes no weight, and takes them as they are.
     Elsewhere (Colab, ipykernel 6, other pages) nothing changes, and the player waits for the cell.
+
+    Args:
+        widget: the outermost widget, already shown or not.
     """
     if hasattr(widget.comm, "_reply_subshell_for"):
         widget.comm._reply_subshell_for = lambda _content, asked: asked
@@ -239,11 +242,27 @@ def answer_during_cells(widget: widgets.Widget) -> None:
 
 
 def labelled(kind: type[widgets.Widget], description: str, tip: str, **options: Any) -> Any:
+    """Makes a control with its name at the left; all of them begin at the same distance from the edge.
+
+    Args:
+        kind: the widget's class.
+        description: its name.
+        tip: what to show under the pointer.
+        **options: further arguments of the class.
+    """
     style, layout = {"description_width": "7em"}, {"width": "auto", "flex": "1 1 auto"}
     return kind(description=description, style=style, layout=layout, **{TOOLTIP: tip}, **options)
 
 
 def button(kind: type[widgets.Widget], description: str, icon: str, tip: str) -> Any:
+    """Makes a button in one of two widths.
+
+    Args:
+        kind: the widget's class.
+        description: its words.
+        icon: a name in Font Awesome 4.7.
+        tip: what to show under the pointer.
+    """
     width = "7em" if len(description) < 8 else "11em"
     return kind(description=description, icon=icon, tooltip=tip, layout={"width": width, "flex": "0 0 auto"})
 
@@ -257,12 +276,25 @@ class Picture(widgets.Image):
     description = Unicode("").tag(sync=True)
 
     def put(self, png: bytes, words: str) -> None:
-        """Shows another picture, named by its words, in one message."""
+        """Shows another picture, in one message.
+
+        Args:
+            png: the file's bytes.
+            words: what it shows, for readers who cannot see it.
+        """
         with self.hold_sync():
             self.value, self.tooltip = png, words
 
 
 def picture_box(css_class: str) -> tuple[Picture, widgets.HTML, widgets.VBox]:
+    """Makes an empty picture with a caption below it.
+
+    Args:
+        css_class: the box's name in the page's style.
+
+    Returns:
+        The picture, its caption, and the box of both.
+    """
     image = Picture(format="png", layout={"width": f"{SHOWN}px", "height": f"{SHOWN}px"})
     caption = widgets.HTML()
     box = widgets.VBox([image, caption], layout={"width": f"{SHOWN + 8}px"})

@@ -36,7 +36,7 @@ from results import written
 import animlab
 from animlab import baselines
 from animlab.baselines.clip_gan import ClipGAN
-from animlab.baselines.comparison import BENCHMARKS, FRAMES, Evaluator, draw
+from animlab.baselines.comparison import BENCHMARKS, FRAMES, Evaluator, Method, draw
 from animlab.checkpoints import FILE, CheckpointError, library_version
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,17 +83,20 @@ def train_long(data: str, name: str, folder: Path) -> str:
 
 
 def train(seed: int, data: str, name: str, folder: Path, marks: tuple[float, ...] = MARKS) -> str:
-    """One run, in sittings that end at the marks."""
+    """One run of the table."""
+    benchmark = BENCHMARKS[data]
+    return train_method(benchmark.rivals[name], benchmark.load()[0], seed, folder / data / name / str(seed), marks)
+
+
+def train_method(method: Method, clips: animlab.Clips, seed: int, out: Path, marks: tuple[float, ...]) -> str:
+    """One run, in sittings that end at the marks, and a copy of the model at each of them."""
     torch.set_num_threads(1)
-    out = folder / data / name / str(seed)
     log = out / "log.json"
     told = json.loads(log.read_text()) if log.exists() else {"used": 0.0, "wall": 0.0, "step": 0, "marks": {}}
-    benchmark = BENCHMARKS[data]
-    clips, _ = benchmark.load()
     for mark in marks:
         while told["used"] < mark - NEAR:
             began, wall = time.process_time(), time.perf_counter()
-            run = benchmark.rivals[name].fit(
+            run = method.fit(
                 clips, FOREVER, seed=seed, out=out, width=WIDTH, seconds=mark - told["used"], resume=True,
                 checkpoint_every=FOREVER, progress=False,
             )  # fmt: skip
@@ -105,7 +108,7 @@ def train(seed: int, data: str, name: str, folder: Path, marks: tuple[float, ...
             shutil.copy(out / FILE, out / f"after-{mark:g}.safetensors")
             told["marks"][f"{mark:g}"] = {key: told[key] for key in ("step", "used", "wall")}
             log.write_text(json.dumps(told))
-    return f"{data} {name} {seed}: {told['step']} steps, {told['used']:.0f} s of {told['wall']:.0f}"
+    return f"{clips.name} {method.title} {seed}: {told['step']} steps, {told['used']:.0f} s of {told['wall']:.0f}"
 
 
 def evaluate(seed: int, data: str, folder: Path) -> str:
