@@ -211,8 +211,8 @@ def test_a_docstring_lists_every_parameter_and_no_other(path):
 
 
 def public_functions(node, overrides=False):
-    """Each function in a module, and each method of its classes, whose name has no underscore; and whether it may be one
-    that overrides another, whose docstring holds for both."""
+    """Each function and method in a module whose name has no underscore, and whether it may override another, whose
+    docstring holds for both."""
     for part in getattr(node, "body", []):
         if getattr(part, "name", "_").startswith("_"):
             continue
