@@ -28,6 +28,7 @@ LONGEST = (
     "04_full_training.ipynb",
     "05_ablations.ipynb",
     "06_metrics.ipynb",
+    "06b_label_measures.ipynb",
     "08_computation.ipynb",
     "03_continuous_labels.ipynb",
     "01_gan_basics.ipynb",

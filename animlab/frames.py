@@ -25,8 +25,8 @@ def to_tensor(frames: np.ndarray | Tensor, device: torch.device | str = "cpu") -
     Raises:
         ValueError: Shape or dtype is another one.
     """
-    if isinstance(frames, np.ndarray):  # torch takes no read-only arrays, which memory-mapped frames are
-        frames = np.require(frames, requirements="W")
+    if isinstance(frames, np.ndarray):  # torch takes none that is read-only, as memory maps are, or runs backwards
+        frames = np.require(frames, requirements=["C", "W"])
     x = torch.as_tensor(frames)
     if x.dtype != torch.uint8 or x.ndim != 4:
         raise ValueError(f"Frames are uint8 of shape (N, H, W, C), got {x.dtype} of shape {tuple(x.shape)}.")

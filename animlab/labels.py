@@ -179,7 +179,8 @@ class LabelSpace:
         self.check_d(d)
         seed = whole("seed", seed, -(2**63), 2**63 - 1)
         try:
-            moments = torch.as_tensor([0.5] * self.n_c if c is None else c, dtype=torch.float32).reshape(1, -1)
+            values = c.copy() if isinstance(c, np.ndarray) else c  # torch takes no array that runs backwards
+            moments = torch.as_tensor([0.5] * self.n_c if c is None else values, dtype=torch.float32).reshape(1, -1)
         except (TypeError, ValueError, RuntimeError) as error:
             raise ValueError(f"c must be a list of {self.n_c} numbers, got {shown(c)}.") from error
         if not moments.isfinite().all():

@@ -71,6 +71,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "04_full_training": {"steps": 8, "width": 0.1, "demo_steps": 2},
     "05_ablations": {"grid": [[2, 1]], "steps": 2, "width": 0.05, "workers": 1},
     "06_metrics": {"animations": 4, "samples": 100, "inversion_steps": 4},
+    "06b_label_measures": {"pairs": 8, "sweeps": 4, "samples": 200},
     "07_comparisons": {"seconds": 3, "width": 0.1},
     "09_beyond_the_paper": {"seconds": 2, "game_steps": 20, "seeds": 1},
     "10_your_own_clip": {"steps": 8, "width": 0.1},

@@ -24,11 +24,11 @@ def answers(notebook: NotebookNode) -> list[str]:
     return [before.source for before, cell in pairs if "check" in cell.metadata.get("tags", [])]
 
 
-def stored_table(notebook: NotebookNode, head: str) -> dict[str, list[str]]:
-    """The first stored table whose first column is called so: of each row, by its first cell, the others."""
+def stored_table(notebook: NotebookNode, head: str, which: int = 0) -> dict[str, list[str]]:
+    """The first stored table, or another, that begins with this column: of each row, by its first cell, the others."""
     outputs = (output for cell in notebook.cells for output in cell.get("outputs", []))
     texts = (output.get("data", {}).get("text/markdown", "") for output in outputs)
-    found = next(text for text in texts if text.startswith(f"| {head} |"))
+    found = [text for text in texts if text.startswith(f"| {head} |")][which]
     rows = ([part.strip() for part in line.strip("| ").split(" | ")] for line in found.splitlines()[2:])
     return {name: values for name, *values in rows}
 

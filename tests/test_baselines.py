@@ -452,6 +452,7 @@ def test_values_of_each_paper():
         (TGAN(1, width=0.05), [-1, 0, 127 / 128]),
     ):
         values = model.to_values(levels)
+        assert torch.equal(model.to_values(levels[::-1]), values.flip(0))
         assert values.shape == (3, 1, 64, 64) and values[:, 0, 0, 0].tolist() == pytest.approx(expected, abs=1e-6)
         model.draw = lambda n, frames, rng, d, values=values: values.transpose(0, 1)[None]
         assert np.array_equal(model.sample(1, 3)[0], levels)  # and back again

@@ -37,7 +37,7 @@ model = animlab.load("pretrained/actions")
 composer = animlab.Composer(model, seed=3)
 composer"""
 LESSONS = ["01_gan_basics", "02_discrete_labels", "03_continuous_labels", "04_full_training", "05_ablations"]
-LESSONS += ["06_metrics", "07_comparisons", "08_computation", "09_beyond_the_paper"]
+LESSONS += ["06_metrics", "06b_label_measures", "07_comparisons", "08_computation", "09_beyond_the_paper"]
 pytestmark = pytest.mark.skipif(
     not (CHROMIUM or os.environ.get("CI")), reason="no Chromium found: install it or name it in CHROMIUM"
 )

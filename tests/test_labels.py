@@ -127,3 +127,9 @@ def test_what_is_no_label_gets_one_clear_sentence_too(wrong, sentence):
     with pytest.raises(TypeError) as error:
         wrong()
     assert str(error.value) == sentence
+
+
+def test_values_may_come_backwards():
+    space = LabelSpace(n_z=1, n_d=2, n_c=3)
+    backwards = np.array([0.1, 0.2, 0.3])[::-1]
+    assert space.still(c=backwards).c[0].tolist() == pytest.approx([0.3, 0.2, 0.1])

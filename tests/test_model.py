@@ -50,6 +50,13 @@ def test_a_reading_depends_on_no_neighbour_and_changes_nothing(run, clips):
     assert D.training and all(torch.equal(before[name], value) for name, value in D.state_dict().items())
 
 
+def test_a_clip_is_read_backwards_and_mirrored(run, clips):
+    there = clips.frames[:5]
+    for view in (there[::-1], there[:, :, ::-1], there[1::2, ::-1]):
+        for part, again in zip(run.model.read(view), run.model.read(view.copy())):
+            np.testing.assert_array_equal(part, again)
+
+
 def test_a_callback_that_reads_leaves_the_training_as_it_was(run, clips):
     class Reads(animlab.Callback):
         def on_step(self, record):

@@ -69,11 +69,6 @@ def test_no_few_samples_get_under_the_rank_floor_and_the_best_ones_reach_it(by_h
     assert by_hand.rank_floor(known.cov, 9) == pytest.approx(0)
 
 
-def test_smoothness_is_the_librarys(by_hand, noise):
-    found = metrics.smoothness(noise)
-    assert by_hand.smoothness(noise) == pytest.approx((found.jump, found.bend))
-
-
 def test_the_numbers_for_sets_are_the_librarys(by_hand):
     rng = np.random.default_rng(3)
     answers = rng.dirichlet(np.ones(6), 50)
@@ -82,17 +77,6 @@ def test_the_numbers_for_sets_are_the_librarys(by_hand):
     assert by_hand.kernel_distance(x, y) == pytest.approx(metrics.kernel_distance(x, y, 1, 40).mean)
     near = by_hand.share_inside(x, y), by_hand.share_inside(y, x)
     assert near == metrics.precision_recall(x, y) and min(near) < 1
-
-
-def test_what_codes_tell_is_the_librarys(by_hand):
-    rng = np.random.default_rng(4)
-    factors = rng.uniform(size=(500, 3))
-    codes = np.stack([factors[:, 0] ** 2, factors[:, 1] + 0.1 * factors[:, 2], rng.uniform(size=500)], axis=1)
-    told = by_hand.told(codes, factors)
-    assert by_hand.gap(told) == pytest.approx(metrics.mig(codes, factors), abs=1e-3)
-    assert told[0, 0] == pytest.approx(1) and told[2].max() < 0.3
-    lines = np.corrcoef(codes.T, factors.T)[:3, 3:] ** 2
-    assert by_hand.gap(lines) == pytest.approx(metrics.sap(codes, factors))
 
 
 def test_defects_are_what_they_are_called(by_hand, noise):

@@ -37,6 +37,10 @@ PARAMETERS = {
     "06_metrics": {
         "dataset": "actions-synthetic", "animations": 4, "samples": 100, "inversion_steps": 4, "seed": 1,
     },
+    "06b_label_measures": {
+        "weights": "pretrained/actions-paper", "dataset": "actions-synthetic", "pairs": 8, "sweeps": 4, "samples": 100,
+        "seed": 1,
+    },
     "07_comparisons": {"benchmark": "moving-mnist", "seconds": 1, "width": 0.1, "seed": 1},
     "08_computation": {"frames": 32, "sizes": [64, 128], "gpu": 16},
     "09_beyond_the_paper": {

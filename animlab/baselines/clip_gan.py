@@ -125,7 +125,7 @@ class ClipGAN(nn.Module, ABC):
         Returns:
             (…, C, 64, 64) float32.
         """
-        levels = torch.from_numpy(np.require(frames, requirements="W")).to(next(self.parameters()).device)
+        levels = torch.from_numpy(np.require(frames, requirements=["C", "W"])).to(next(self.parameters()).device)
         return levels.movedim(-1, -3).float().sub_(self.zero).div_(self.scale)
 
     def to_levels(self, clips: Tensor) -> np.ndarray:
