@@ -14,7 +14,6 @@ from ..labels import LabelSpace
 from ..metrics.clip_features import cosine_series
 from ..metrics.matching import windows
 from ..model import Model
-from ..presets import Preset
 from ..training import Run
 from ..training import fit as fit_labels
 from .clip_gan import ClipGAN
@@ -34,14 +33,14 @@ class Method:
     Args:
         title: its name in tables and figures.
         model: a name in baselines.MODELS; None for ours.
-        preset: for ours, a preset or its name.
+        preset: for ours, the preset.
         space: for ours, the number of labels.
         precision: as for `fit`.
     """
 
     title: str
     model: str | None = None
-    preset: str | Preset = "stable"
+    preset: str = "stable"
     space: LabelSpace | None = None
     precision: Precision = "auto"
 
