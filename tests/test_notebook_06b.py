@@ -22,7 +22,7 @@ SOLUTIONS = nbformat.read(ROOT / "notebooks" / "solutions" / "06b_label_measures
 @pytest.fixture
 def by_hand():
     """What the notebook's own definition cells define."""
-    names = {"np": np, "metrics": metrics, "plane": np.random.default_rng(0).uniform(-1, 1, (400, 2))}
+    names = {"np": np, "metrics": metrics}
     for source in cells(NOTEBOOK, "definition"):
         exec(source, names)
     return SimpleNamespace(**names)
@@ -88,9 +88,13 @@ def of(head, which=0):
 
 
 def test_the_text_reads_the_strengths_aright():
+    made = of("made up")
+    assert made["a lamp goes on"] == [0, 0] and made["noise comes"][0] < 0.05 and made["a square moves"][1] == 1
+    assert made["a square comes"][1] == 0.53
     found = of("what changes")
     later, another = found["*real: eight frames later*"], found["*real: another clip*"]
     movers = [found[name] for name in ("c0", "c1", "c3", "c4")]
+    assert 0.26 <= found["z"][0] <= 0.40
     assert all(0.26 <= strength <= 0.40 and 0.50 <= focus <= 0.57 < later[1] for strength, focus in movers)
     assert found["c2"] == pytest.approx(another, abs=0.02) and found["c2"][0] == max(row[0] for row in found.values())
 
@@ -103,27 +107,34 @@ def test_the_text_reads_the_sweeps_aright():
 
 
 def test_the_text_reads_the_codes_aright():
-    found, second = of("codes"), of("codes", 1)
+    found, second = of("codes"), of("read from synthetic shapes")
     assert found["rotated"][4] > 0.9 > 0.1 > found["rotated"][0] and max(found["random"]) < 0.02
     shapes, chance = second["shipped, published shapes"], second["the same, shuffled"]
     assert shapes[0] == chance[0] == 0.01 and shapes[4] > 0.25 > 0.05 > chance[4]
 
 
-def test_half_of_mig_is_lost_where_the_text_says(by_hand):
-    def turned(degrees):
-        cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-        return by_hand.plane @ np.array([[cos, -sin], [sin, cos]])
+def test_half_of_mig_is_lost_where_the_text_says():
+    """Read off the lesson's curves, which have a point every 7.5 degrees."""
+    plane, angles = np.random.default_rng(0).uniform(-1, 1, (400, 2)), np.arange(0, 46, 7.5)
+    turned = [plane @ np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]]) for a in np.radians(angles)]
+    for measure, degrees in ((metrics.mig, 9), (metrics.sap, 30), (lambda c, v: metrics.dci(c, v).disentanglement, 24)):
+        curve = [measure(codes, plane) for codes in turned]
+        half = np.interp(-curve[0] / 2, -np.array(curve), angles)
+        assert half == pytest.approx(degrees, abs=0.8) and curve[-1] <= 0.1
 
-    for measure, degrees in ((metrics.mig, 8), (metrics.sap, 30), (lambda c, v: metrics.dci(c, v).disentanglement, 24)):
-        whole, near = measure(by_hand.plane, by_hand.plane), measure(turned(degrees), by_hand.plane)
-        assert near == pytest.approx(whole / 2, abs=0.05)
-        assert measure(turned(45), by_hand.plane) < 0.15
+
+def test_position_is_spread_over_the_codes_and_colour_in_none():
+    *rows, luck, together = (np.array(row, float) for row in list(stored_table(NOTEBOOK, "", 1).values()))
+    assert len(rows) == 5 and np.all((np.array(rows)[:, :2] >= 0.14) & (np.array(rows)[:, :2] <= 0.24))
+    assert (np.array(rows)[:, 2:] < 0.13).all() and (luck == 0.09).all()
+    assert together[:3].tolist() == [0.69, 0.80, 0.23] and together[3:].max() < 0.05
 
 
 def test_the_text_reads_the_groups_aright():
-    found = of("sorted as")
-    assert found["each frame its own"] == [0.41, 0.0] and found["forty at random"][0] == 0.15
-    assert found["*d'* of the people, against their actions"] == [0.35, 0.27]
+    found, real = of("grouped as"), of("*d'* against")
+    assert found["each frame alone"] == [0.41, 0.0] and found["forty at random"][0] == 0.15
+    assert real["the actions"] == [0.35, 0.27] and real["the recordings"][0] == 0.36
+    assert real["actions, swapped"][0] == 0.06
 
 
 # The exercises: their check cells against the worked answers and against plausible wrong ones.
@@ -146,18 +157,22 @@ def test_the_worked_answer_is_right(exercise, by_hand, capsys):
     assert "Right" in capsys.readouterr().out
 
 
-GROUPS = "def purity(groups, classes):\n    of = [np.bincount(classes[groups == g]) for g in np.unique(groups)]\n    "
+FADE = "fade = (20 * np.arange(10, dtype=np.uint8))[:, None, None, None] + np.zeros((10, 64, 64, 3), np.uint8)\n"
 CHANCE = "def by_chance(measure, codes, factors, seed):\n    rng = np.random.default_rng(seed)\n    "
+TWENTY = "return np.mean([measure({codes}, {factors}) for _ in range(20)])"
 WRONG = [
-    (0, "purity = lambda g, t: (g == t).mean()", "names of the groups", "the share of equal names"),
-    (0, GROUPS + "return np.mean([each.max() / each.sum() for each in of])", "5 of 8", "groups all count the same"),
-    (0, "purity = lambda g, t: sum(np.bincount(g[t == k]).max() for k in np.unique(t)) / len(t)", "A single group",
-     "the commonest group of each class"),
-    (1, CHANCE + "return np.mean([measure(codes, rng.permuted(factors, axis=0)) for _ in range(20)])", "whole rows",
-     "each column shuffled alone"),
+    (0, "perfect = np.full((10, 64, 64, 3), 9, np.uint8)", "All ten frames are the same", "nothing changes at all"),
+    (0, FADE + "perfect = fade.astype(float)", "It is float64", "other numbers"),
+    (0, FADE + "perfect = (fade.astype(int) ** 2 // 180).astype(np.uint8)", "jump", "steps that grow"),
+    (0, FADE + "perfect = fade[[0, 1, 2, 3, 4, 3, 2, 1, 0, 1]]", "bend", "there and back"),
+    (0, FADE + "perfect = fade.copy()\nperfect[:, :32] = 0", "Something moves", "half of the picture fades"),
+    (1, CHANCE + TWENTY.format(codes="codes", factors="rng.permuted(factors, axis=0)"), "whole rows", "columns alone"),
+    (1, CHANCE + TWENTY.format(codes="rng.permutation(codes)", factors="factors"), "Leave the codes", "codes shuffled"),
+    (1, CHANCE + TWENTY.format(codes="codes", factors="rng.choice(factors, len(factors))"), "Each row", "rows drawn"),
+    (1, CHANCE + TWENTY.format(codes="codes", factors="np.sort(factors, axis=0)"), "20 measurements", "the same order"),
+    (1, CHANCE + TWENTY.format(codes="codes", factors="np.random.default_rng().permutation(factors)"), "same seed",
+     "no seed"),
     (1, CHANCE + "return measure(codes, rng.permutation(factors))", "20 measurements", "a single measurement"),
-    (1, CHANCE + "return np.mean([measure(codes, factors[np.argsort(-factors[:, 0])]) for _ in range(20)])",
-     "20 measurements", "the same order each time"),
     (1, CHANCE + "found = []\n    for _ in range(20):\n        rng.shuffle(factors)\n"
      "        found.append(measure(codes, factors))\n    return np.mean(found)", "shuffle a copy", "the data spoilt"),
     (1, CHANCE + "return max(measure(codes, rng.permutation(factors)) for _ in range(20))", "mean of all 20",

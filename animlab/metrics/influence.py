@@ -24,7 +24,7 @@ class Influence:
     """How much, and how locally, pictures differ; see `influence`.
 
     Attributes:
-        strength: 0 (not at all) to 2.
+        strength: 0 (not at all) upwards; real clips stay far below 1, and 4 is out of reach.
         focus: 0.1 (spread evenly) to 1 (all in one place); 0 for equal pictures.
     """
 
@@ -50,8 +50,8 @@ def influence(before: Tensor, after: Tensor) -> Influence:
         after: (N, C, H, W) in [-1, 1], paired with `before`.
 
     Returns:
-        Strength, 0 (equal, or different in overall colour alone) to 2; focus, 0.1 (spread evenly) to 1 (all in one
-        place), 0 for equal pictures.
+        Strength, from 0 (equal, or different in overall colour alone) to below 4; focus, 0.1 (spread evenly) to 1 (all
+        in one place), 0 for equal pictures.
 
     Raises:
         ValueError: The batches differ in shape, are too small, or are not finite.
