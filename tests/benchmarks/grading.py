@@ -54,7 +54,7 @@ def handed_in(kind: str, lesson: nbformat.NotebookNode, worked: list[str]) -> st
 
 
 def main(name: str = "03", each: str = "5", workers: str = "1") -> None:
-    (path,) = (ROOT / "notebooks").glob(f"{name}*.ipynb")
+    (path,) = (file for file in (ROOT / "notebooks").glob("*.ipynb") if file.stem.split("_")[0] == name)
     lesson = nbformat.read(path, as_version=4)
     worked = answers(nbformat.read(path.parent / "solutions" / path.name, as_version=4))
     limits = grade.Limits(answer=30, whole=600)
