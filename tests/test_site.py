@@ -71,6 +71,15 @@ def test_a_part_that_is_missing_is_found(tmp_path, part, message):
     assert check.lacking_parts(tmp_path, check.pages_of(tmp_path)) == [f"a.html lacks {message}"]
 
 
+def test_a_table_that_is_shown_as_text_is_found(tmp_path):
+    written = "| a | b |\n| {} | {} |\n| 1 | 2 |"
+    (tmp_path / "a.html").write_text(page(FRAMED + f"<p>{written.format('—', '—')}</p>"))
+    (tmp_path / "b.html").write_text(page(FRAMED + f"<p>{written.format('---', '--:')}</p>"))
+    (tmp_path / "c.html").write_text(page(FRAMED + f"<pre>{written.format('---', '--:')}</pre><p>|x| and |y|</p>"))
+    found = check.lacking_parts(tmp_path, check.pages_of(tmp_path))
+    assert found == ["a.html lacks the lines of a table", "b.html lacks the lines of a table"]
+
+
 @needs_chromium
 def test_axe_finds_a_planted_fault_and_nothing_on_a_lesson_and_the_player(tmp_path):
     planted, lesson, player = (tmp_path / f"{name}.html" for name in ("planted", "lesson", "player"))

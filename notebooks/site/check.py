@@ -8,6 +8,7 @@ elsewhere are listed in external-links.txt, for whoever wants to try them.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from html.parser import HTMLParser
@@ -38,6 +39,8 @@ class Page(HTMLParser):
         self.sections = 0
         self.heads: list[str] = []  # of each table that holds data, the text of its column heads
         self.in_head = False
+        self.in_code = 0
+        self.unset = 0  # tables that are shown as the text that they were written in
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -47,6 +50,7 @@ class Page(HTMLParser):
         self.classes |= set(classes)
         self.sections += tag == "section"
         self.in_head = tag == "th" or self.in_head
+        self.in_code += tag in ("pre", "code")
         if tag == "table" and given.get("role") != "presentation" and "indextable" not in classes:
             self.heads.append("")
         if tag == "link" and given.get("rel") in ("canonical", "next", "prev", "search", "index", "author"):
@@ -60,9 +64,12 @@ class Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self.in_head and self.heads:
             self.heads[-1] += data.strip()
+        if not self.in_code:
+            self.unset += len(re.findall(r"\|\s*(?:—|-{3,}):?\s*\|", data))
 
     def handle_endtag(self, tag: str) -> None:
         self.in_head = self.in_head and tag != "th"
+        self.in_code -= tag in ("pre", "code")
 
 
 def pages_of(site: Path) -> dict[Path, Page]:
@@ -79,6 +86,7 @@ def lacking_parts(site: Path, pages: dict[Path, Page]) -> list[str]:
             if page.sections > 2 and "page-toc" not in page.classes:
                 lacking.append("its contents")
             lacking += ["heads over a table's columns"] * page.heads.count("")
+            lacking += ["the lines of a table"] * bool(page.unset)
             found += [f"{path.relative_to(site)} lacks {what}" for what in lacking]
     return found
 

@@ -31,6 +31,7 @@ exclude_patterns = [".*", "animlab*", "build", "data/cache", "runs", "tests"]
 
 suppress_warnings = ["misc.highlighting_failure"]  # a notebook's own commands, such as !ls, are no Python
 nb_execution_mode = "off"  # what is stored is shown
+nb_render_markdown_format = "myst"  # CommonMark, the default, has no tables
 nb_ipywidgets_js = {}
 myst_enable_extensions = ["amsmath", "dollarmath", "html_image"]
 myst_heading_anchors = 4
