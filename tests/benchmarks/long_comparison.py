@@ -11,8 +11,8 @@ as well: its clips without their first frame, which its random start makes unlik
 other frame of the real clips, as it was trained. On EfficientNet-Lite0, which has never seen these recordings, "motion"
 uses 64 random projections of its 1,280 features, since 150 clips are too few for more. What has been judged is not
 judged again.
-write: data/results/long_comparison.json, and for each method a picture, long_comparison/NAME.jpg, with a clip of each
-seed and each d in a row.
+write: data/results/long_comparison.json, and for each method a picture with a clip of each seed,
+data/results/comparisons/actions_NAME_seeds.jpg.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ import argparse
 import json
 import os
 import platform
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from comparisons import ROOT, loaded, train_method
-from PIL import Image
+from comparisons import ROOT, keep_picture, loaded, train_method
 from results import written
 
 import animlab
@@ -43,10 +43,10 @@ METHODS = {
     "mocogan": BENCHMARK.rivals["mocogan"],
     "modern": Method("ours, modern", preset="modern", space=animlab.LabelSpace(n_z=4, n_d=5, n_c=5)),
 }
-REAL = {"real": "other windows of the training recordings", "held-out": "held-out recordings"}
+REAL = ("real", "held-out")  # other windows of the training recordings, and the others
 SEEDS, MARKS = 3, (240.0, 960.0)
 CLIPS, MATCHED, PROJECTED = 150, 12, 64
-FOLDER = ROOT / "data" / "results"
+TABLE = ROOT / "data" / "results" / "long_comparison.json"
 
 
 def main() -> None:
@@ -72,7 +72,7 @@ def main() -> None:
 def judge(seed: int, clips: animlab.Clips, held_out: animlab.Clips, folder: Path) -> None:
     """All models of one seed, and real clips."""
     judges = Judges(clips, held_out, seed)
-    for name, source in {"real": clips, "held-out": held_out}.items():
+    for name, source in zip(REAL, (clips, held_out), strict=True):
         keep(folder / name / str(seed) / "found.json", lambda source=source: judges(source))
     for name in METHODS:
         out = folder / name / str(seed)
@@ -82,7 +82,7 @@ def judge(seed: int, clips: animlab.Clips, held_out: animlab.Clips, folder: Path
                 keep(out / f"found-{mark:g}.json", lambda file=file: judges(loaded(file)))
 
 
-def keep(path: Path, found: Any) -> None:
+def keep(path: Path, found: Callable[[], Any]) -> None:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(found()))
@@ -169,32 +169,30 @@ def every_other(clips: animlab.Clips) -> animlab.Clips:
 
 
 def write(folder: Path) -> None:
-    """The table, a row for each model, and the pictures."""
-    rows: list[dict[str, Any]] = []
-    pictures = FOLDER / "long_comparison"
-    pictures.mkdir(exist_ok=True)
-    for name in REAL:
-        found = (folder / name).glob("*/found.json")
-        rows += [{"who": name, "seed": int(path.parent.name)} | json.loads(path.read_text()) for path in sorted(found)]
-    for name, method in METHODS.items():
-        shown = []
-        for seed in range(SEEDS):
+    """The table, a row for each model and for real clips, and the pictures."""
+    rows, real = [], []
+    for seed in range(SEEDS):
+        for name in REAL:
+            found = json.loads((folder / name / str(seed) / "found.json").read_text())
+            real.append({"who": name, "seed": seed, "seconds": None} | found)
+        for name, method in METHODS.items():
             out = folder / name / str(seed)
             marks = json.loads((out / "log.json").read_text())["marks"]
             for mark in MARKS:
-                end = marks[f"{mark:g}"]
-                row = {"who": name, "title": method.title, "seed": seed, "seconds": mark, "steps": end["step"]}
+                row = {"who": name, "title": method.title, "seed": seed, "seconds": mark}
+                row |= {"steps": marks[f"{mark:g}"]["step"]}
                 rows.append(row | json.loads((out / f"found-{mark:g}.json").read_text()))
-            model = loaded(out / f"after-{MARKS[-1]:g}.safetensors")
-            shown += list(draw(model, 3, FRAMES, seed))
-        Image.fromarray(animlab.filmstrip(shown, gap=0)).save(pictures / f"{name}.jpg", quality=85)
+    for name in METHODS:
+        models = [loaded(folder / name / str(seed) / f"after-{MARKS[-1]:g}.safetensors") for seed in range(SEEDS)]
+        clips = np.concatenate([draw(model, 1, FRAMES, seed) for seed, model in enumerate(models)])
+        keep_picture(f"{BENCHMARK.dataset}_{name}_seeds", clips)
     about = {
         "made by": "tests/benchmarks/long_comparison.py", "date": date.today().isoformat(),
         "version": library_version(),
         "machine": f"one thread of {os.cpu_count()}, {platform.machine()}, torch {torch.__version__.split('+')[0]}",
-        "width": 0.25, "clips": CLIPS, "matched": MATCHED, "frames": FRAMES, "real": REAL,
+        "width": 0.25, "marks": MARKS, "clips": CLIPS, "matched": MATCHED, "frames": FRAMES,
     }  # fmt: skip
-    (FOLDER / "long_comparison.json").write_text(written(about | {"runs": rows}))
+    TABLE.write_text(written(about | {"real": real, "runs": rows}))
 
 
 if __name__ == "__main__":
