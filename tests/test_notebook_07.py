@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent.parent
 NOTEBOOK = nbformat.read(ROOT / "notebooks" / "07_comparisons.ipynb", as_version=4)
 SOLUTIONS = nbformat.read(ROOT / "notebooks" / "solutions" / "07_comparisons.ipynb", as_version=4)
 TABLE = json.loads((ROOT / "data" / "results" / "comparisons.json").read_text(encoding="utf-8"))
+CONTEST = json.loads((ROOT / "data" / "results" / "long_comparison.json").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -232,6 +233,35 @@ def test_half_an_hour_reverses_the_order_on_the_actions():
         assert our_last[key] > ours[0][key] and our_last[key] > max(row[key] for row in moco)
     for key, sign in {"psnr": 1, "ssim": 1, "fd": -1, "score": 1, "kid": -1, "clips": -1, "recall": 1}.items():
         assert sign * our_last[key] > sign * ours[0][key]
+
+
+def of_seeds(who, *keys):
+    """What was measured of the modern pair's contest after its last mark, a number for each seed."""
+    found = [row for row in CONTEST["real"] + CONTEST["runs"] if row["who"] == who]
+    found = [row for row in found if row["seconds"] in (None, CONTEST["marks"][-1])]
+    for key in keys:
+        found = [row[key] for row in found]
+    return np.array(found)
+
+
+def test_the_two_judges_of_the_modern_pair_disagree():
+    own, other = "animlab", "efficientnet-lite0"
+    moco, ours = (of_seeds(who, own, "fd") for who in ("mocogan", "modern"))
+    assert (ours < moco).all() and ours.min() > 29.5 and ours.max() < 35.5 and moco.min() > 42 and moco.max() < 49.5
+    late = of_seeds("mocogan", "without first", own, "motion")
+    moco, ours = (of_seeds(who, own, "motion") for who in ("mocogan", "modern"))
+    assert ours.round(2).min() == 2.45 and ours.round(2).max() == 2.65 < late.round(2).min() == 2.99
+    assert (moco.round(2)[0], late.round(2)[0], moco.argmax()) == (3.76, 3.27, 0) and late.max() < 3.76
+    moco, ours = (of_seeds(who, other, "fd") for who in ("mocogan", "modern"))
+    assert (moco < ours).all() and (moco.round().min(), moco.round().max()) == (486, 593)
+    assert (ours.round().min(), ours.round().max()) == (530, 645)
+    moco, ours = (of_seeds(who, other, "motion") for who in ("mocogan", "modern"))
+    assert 0 < (moco < ours).sum() < 3
+    for key, near in (("psnr", 0.2), ("ssim", 0.025)):
+        paper, stride = (of_seeds("mocogan", how, key) for how in ("paper", "own"))
+        even = np.abs(paper - of_seeds("modern", "paper", key))
+        assert (even[1:] < near).all() and even[0] > 2 * near and np.abs(paper - stride).max() < near
+    assert all(4000 < steps < 4500 for who in ("mocogan", "modern") for steps in of_seeds(who, "steps"))
 
 
 def test_half_an_hour_gives_tgan_a_score_for_black():
