@@ -200,7 +200,7 @@ def write(folder: Path) -> None:
 def keep_picture(name: str, clips: np.ndarray) -> None:
     """Clips as one picture without gaps, so that they can be taken out of it again."""
     picture = Image.fromarray(animlab.filmstrip(clips, gap=0))
-    picture.save(PICTURES / f"{name}.jpg", quality=92, subsampling=0)
+    picture.save(PICTURES / f"{name}.jpg", quality=80, subsampling=0)
 
 
 def shown_by(file: Path) -> np.ndarray:
