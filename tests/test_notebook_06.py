@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import nbformat
 import numpy as np
 import pytest
-from lessons import answers, cells, load_script, stored_table
+from lessons import answers, attempt, cells, load_script, stored_table
 
 import animlab
 from animlab import metrics
@@ -231,20 +231,16 @@ def test_the_text_says_which_number_sees_which_defect():
 
 
 @pytest.mark.parametrize("exercise", range(4))
-def test_an_unanswered_exercise_says_so(exercise, by_hand, capsys):
-    namespace = vars(by_hand)
-    exec(answers(NOTEBOOK)[exercise], namespace)
-    exec(cells(NOTEBOOK, "check")[exercise], namespace)
-    assert capsys.readouterr().out.startswith("Not yet: ")
+def test_an_unanswered_exercise_says_so(exercise, by_hand):
+    assert attempt(vars(by_hand), answers(NOTEBOOK)[exercise], cells(NOTEBOOK, "check")[exercise]).startswith(
+        "Not yet: "
+    )
 
 
 @pytest.mark.parametrize("exercise", range(4))
-def test_the_worked_answer_is_right(exercise, by_hand, capsys):
+def test_the_worked_answer_is_right(exercise, by_hand):
     assert cells(NOTEBOOK, "check") == cells(SOLUTIONS, "check"), "the solutions use other check cells"
-    namespace = vars(by_hand)
-    exec(answers(SOLUTIONS)[exercise], namespace)
-    exec(cells(NOTEBOOK, "check")[exercise], namespace)
-    assert "Right" in capsys.readouterr().out
+    assert "Right" in attempt(vars(by_hand), answers(SOLUTIONS)[exercise], cells(NOTEBOOK, "check")[exercise])
 
 
 FLAT = "def order_score(clip):\n    x = clip.reshape(len(clip), -1).astype(float)\n    "
@@ -272,10 +268,8 @@ WRONG = [
 
 @pytest.mark.parametrize("exercise, answer, message, how", WRONG, ids=[row[3] for row in WRONG])
 def test_a_wrong_answer_is_turned_down(exercise, answer, message, how, by_hand):
-    namespace = vars(by_hand)
-    exec(answer, namespace)
     with pytest.raises(AssertionError, match=message):
-        exec(cells(NOTEBOOK, "check")[exercise], namespace)
+        attempt(vars(by_hand), answer, cells(NOTEBOOK, "check")[exercise])
 
 
 # The committed table.

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import nbformat
 import numpy as np
 import pytest
-from lessons import answers, cells, stored_table
+from lessons import answers, attempt, cells, stored_table
 
 import animlab
 from animlab import metrics
@@ -141,20 +141,16 @@ def test_the_text_reads_the_groups_aright():
 
 
 @pytest.mark.parametrize("exercise", range(3))
-def test_an_unanswered_exercise_says_so(exercise, by_hand, capsys):
-    namespace = vars(by_hand)
-    exec(answers(NOTEBOOK)[exercise], namespace)
-    exec(cells(NOTEBOOK, "check")[exercise], namespace)
-    assert capsys.readouterr().out.startswith("Not yet: ")
+def test_an_unanswered_exercise_says_so(exercise, by_hand):
+    assert attempt(vars(by_hand), answers(NOTEBOOK)[exercise], cells(NOTEBOOK, "check")[exercise]).startswith(
+        "Not yet: "
+    )
 
 
 @pytest.mark.parametrize("exercise", range(3))
-def test_the_worked_answer_is_right(exercise, by_hand, capsys):
+def test_the_worked_answer_is_right(exercise, by_hand):
     assert cells(NOTEBOOK, "check") == cells(SOLUTIONS, "check"), "the solutions use other check cells"
-    namespace = vars(by_hand)
-    exec(answers(SOLUTIONS)[exercise], namespace)
-    exec(cells(NOTEBOOK, "check")[exercise], namespace)
-    assert "Right" in capsys.readouterr().out
+    assert "Right" in attempt(vars(by_hand), answers(SOLUTIONS)[exercise], cells(NOTEBOOK, "check")[exercise])
 
 
 FADE = "fade = (20 * np.arange(10, dtype=np.uint8))[:, None, None, None] + np.zeros((10, 64, 64, 3), np.uint8)\n"
@@ -189,7 +185,5 @@ WRONG = [
 
 @pytest.mark.parametrize("exercise, answer, message, how", WRONG, ids=[row[3] for row in WRONG])
 def test_a_wrong_answer_is_turned_down(exercise, answer, message, how, by_hand):
-    namespace = vars(by_hand)
-    exec(answer, namespace)
     with pytest.raises(AssertionError, match=message):
-        exec(cells(NOTEBOOK, "check")[exercise], namespace)
+        attempt(vars(by_hand), answer, cells(NOTEBOOK, "check")[exercise])
